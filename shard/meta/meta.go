@@ -1,0 +1,130 @@
+package meta
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"fmt"
+	"sync/atomic"
+
+	"github.com/penstock/penstock/core"
+	"github.com/penstock/penstock/segment"
+)
+
+// producerBlock is how many producer ids one sync gives out.
+const producerBlock = 1000
+
+// Options are what new topics are made of.
+type Options struct {
+	Env        core.Env
+	Shards     int
+	Partitions int32 // num.partitions: what -1 means
+	Defaults   core.TopicConfig
+	// PartitionsMax bounds the partitions of the whole broker.
+	PartitionsMax int
+}
+
+// Controller is the single writer of the catalog. All methods but Catalog are called by
+// one goroutine at a time, and may block on the disk.
+type Controller struct {
+	opt     Options
+	file    *file
+	state   *state
+	catalog atomic.Pointer[core.Catalog]
+	nextPID int64 // the next producer id of the block that state.Producers has reserved
+	failed  error // a write that failed: final
+}
+
+// Open reads or makes the catalog under meta/.
+func Open(seam segment.FS, opt Options) (*Controller, error) {
+	c := &Controller{opt: opt, state: newState()}
+	var err error
+	if c.file, err = openFile(seam, c.state); err != nil {
+		return nil, err
+	}
+	if c.file.f == nil {
+		if c.state.Cluster, err = newClusterID(); err != nil {
+			return nil, err
+		}
+		if err := c.file.rewrite(c.state); err != nil {
+			return nil, fmt.Errorf("create %s: %w", fileName, err)
+		}
+	}
+	c.nextPID = c.state.Producers // the rest of the last block is lost: ids are never given twice
+	return c, c.publish()
+}
+
+// newClusterID is a random id in Kafka's form.
+func newClusterID() (string, error) {
+	var b [16]byte
+	if _, err := rand.Read(b[:]); err != nil {
+		return "", err
+	}
+	return base64.RawURLEncoding.EncodeToString(b[:]), nil
+}
+
+// Catalog is where the present catalog is published. Any goroutine may load it.
+func (c *Controller) Catalog() *atomic.Pointer[core.Catalog] { return &c.catalog }
+
+// ClusterID is the broker's identity for ever.
+func (c *Controller) ClusterID() string { return c.state.Cluster }
+
+// IsDeleted says whether a topic has a tombstone: only then may its files go.
+func (c *Controller) IsDeleted(id core.TopicID) bool {
+	_, ok := c.state.Deleted[id]
+	return ok
+}
+
+// Deleted lists the topics that have a tombstone.
+func (c *Controller) Deleted() []core.TopicID {
+	var ids []core.TopicID
+	for id := range c.state.Deleted {
+		ids = append(ids, id)
+	}
+	return ids
+}
+
+// Forget drops tombstones after the files are gone.
+func (c *Controller) Forget(ids []core.TopicID) error {
+	if len(ids) == 0 {
+		return nil
+	}
+	return c.commit(&event{Forget: ids})
+}
+
+// UncleanStart counts a start that followed no clean shutdown: the leader epoch of new
+// batches rises, durably, before any is written.
+func (c *Controller) UncleanStart() error {
+	n := c.state.Starts + 1
+	return c.commit(&event{Starts: &n})
+}
+
+// commit makes an event durable, folds it in and publishes the catalog.
+func (c *Controller) commit(e *event) error {
+	if c.failed != nil {
+		return c.failed
+	}
+	e.Revision = c.state.Revision + 1
+	if err := c.file.append(e); err != nil {
+		c.failed = fmt.Errorf("write %s: %w", fileName, err)
+		return c.failed
+	}
+	c.state.apply(e)
+	if c.file.worthRewriting() {
+		if err := c.file.rewrite(c.state); err != nil {
+			c.failed = fmt.Errorf("rewrite %s: %w", fileName, err)
+		}
+	}
+	return c.publish()
+}
+
+func (c *Controller) publish() error {
+	cat, err := c.state.catalog(c.opt.Defaults)
+	if err != nil {
+		return fmt.Errorf("the catalog holds a setting that this version does not know: %w", err)
+	}
+	c.catalog.Store(cat)
+	return nil
+}
+
+// Close closes the file. Everything in it is durable already.
+func (c *Controller) Close() error { return c.file.f.Close() }
