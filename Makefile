@@ -1,0 +1,34 @@
+# penstock: make help shows what there is.
+GO      ?= go
+SEED    ?=
+SEEDS   ?= 300
+FUZZ    ?= 10s
+VERSION ?= 0.1.0-dev
+
+.DEFAULT_GOAL := help
+
+help: ## show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
+
+build: ## build bin/penstock, static
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/penstock ./cmd/penstock
+
+run: build ## build and start the broker with its data in ./data
+	bin/penstock serve
+
+check: ## format, vet, staticcheck, style and unit tests, simulator: about a minute
+	@test -z "$$(gofmt -l .)" || { echo "not formatted:"; gofmt -l .; exit 1; }
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+	SEEDS=$(SEEDS) $(GO) test ./...
+
+race: ## all unit tests under the race detector, with all invariants on
+	SEEDS=50 $(GO) test -race ./...
+
+sim: ## the simulator: SEED=n replays one run, SEEDS=n tries that many
+	SEED=$(SEED) SEEDS=$(SEEDS) $(GO) test ./shard/sim -count=1 -v -run TestSim
+
+sim-long: ## ten thousand seeds
+	SEEDS=10000 $(GO) test ./shard/sim -count=1 -timeout 60m -v -run TestSim
+
+.PHONY: help build run check race sim sim-long

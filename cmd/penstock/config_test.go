@@ -1,0 +1,55 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func write(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "penstock.yaml")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestFlagsWinOverEnvironmentOverFileOverDefaults(t *testing.T) {
+	path := write(t, "data: /a\nshards: 3\nlog: 'json'\nbroker:\n  num.partitions: 7\n  auto.create.topics.enable: false\ntopic_defaults:\n  retention.ms: -1\n")
+	c, values, err := loadConfig(path, []string{"PENSTOCK_SHARDS=4", "PENSTOCK_BROKER__NUM_PARTITIONS=8", "HOME=/x"}, map[string]string{"broker/num.partitions": "9"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Data != "/a" || c.Shards != 4 || c.NumPartitions != 9 || c.AutoCreate || c.Log != "json" || c.Topic["retention.ms"] != "-1" || c.Kafka != "127.0.0.1:9092" {
+		t.Errorf("%+v", c)
+	}
+	if o := values["data"].origin; !strings.HasSuffix(o, "penstock.yaml:1") {
+		t.Errorf("origin of data: %q", o)
+	}
+}
+
+func TestBadSettingsAreRefusedWithPlaceAndRemedy(t *testing.T) {
+	for text, want := range map[string]string{
+		"shardz: 3\n":                                  "penstock.yaml:1: the setting \"shardz\" is not known; did you mean shards?",
+		"data: x\nbroker:\n  num.partition: 3\n":       "penstock.yaml:3: the setting \"num.partition\" is not known; did you mean broker/num.partitions?",
+		"shards: many\n":                               "shards (",
+		"kafka: 0.0.0.0:9092\n":                        "--insecure",
+		"admin: 0.0.0.0:9644\n":                        "loopback only",
+		"topic_defaults:\n  cleanup.policy: compact\n": "only delete",
+		"journal: 32MiB\n":                             "at most a third",
+		"- a\n- b\n":                                   "keys and values",
+		"data: [a]\n":                                  "one value",
+		"data: {a: b}\n":                               "one value",
+	} {
+		_, _, err := loadConfig(write(t, text), nil, nil)
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v\nwant %q", text, err, want)
+		}
+	}
+	_, _, err := loadConfig("", []string{"PENSTOCK_SHARD=4"}, nil)
+	if err == nil || !strings.Contains(err.Error(), "did you mean PENSTOCK_SHARDS?") {
+		t.Errorf("unknown variable: %v", err)
+	}
+}

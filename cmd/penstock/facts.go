@@ -1,0 +1,137 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"runtime"
+	"runtime/debug"
+	"strings"
+	"time"
+)
+
+// version is set by the linker for releases.
+var version = "0.1.0-dev"
+
+// facts are what a start knows. The banner, the JSON line and /v1/status show the same
+// ones, and nothing that the process does not know is in them.
+type facts struct {
+	Version    string          `json:"version"`
+	Commit     string          `json:"commit,omitempty"`
+	Go         string          `json:"go"`
+	Platform   string          `json:"platform"`
+	Cluster    string          `json:"cluster_id"`
+	Data       dataFacts       `json:"data"`
+	Recovery   recoveryFacts   `json:"recovery"`
+	Shards     int             `json:"shards"`
+	CPUs       int             `json:"cpus"`
+	Arena      int64           `json:"arena_bytes_per_shard"`
+	ArenaDir   string          `json:"arena_dir"`
+	Journal    int64           `json:"journal_bytes_per_shard"`
+	Listeners  []listenerFacts `json:"listeners"`
+	Admin      string          `json:"admin"`
+	Security   string          `json:"security"`
+	Durability durabilityFacts `json:"durability"`
+	ReadyMs    int64           `json:"ready_ms"`
+}
+
+type dataFacts struct {
+	Dir        string `json:"dir"`
+	FileSystem string `json:"file_system"`
+	Free       int64  `json:"free_bytes"`
+}
+
+type recoveryFacts struct {
+	Clean       bool     `json:"clean_shutdown"`
+	Partitions  int      `json:"partitions"`
+	Replayed    int64    `json:"replayed_bytes"`
+	Verified    int64    `json:"verified_bytes"`
+	Torn        int      `json:"torn_tails_cut"`
+	Quarantined []string `json:"quarantined,omitempty"`
+	Unknown     []string `json:"unknown_directories_kept,omitempty"`
+	Moved       int      `json:"partitions_moved,omitempty"`
+	Ms          int64    `json:"ms"`
+}
+
+type listenerFacts struct {
+	Protocol   string `json:"protocol"`
+	Address    string `json:"address"`
+	Advertised string `json:"advertised"`
+	View       string `json:"view"`
+	Security   string `json:"security"`
+}
+
+type durabilityFacts struct {
+	Default    string  `json:"default"`
+	SyncMs     float64 `json:"sync_ms_median"`
+	SyncWorst  float64 `json:"sync_ms_worst"`
+	SyncProbes int     `json:"sync_probes"`
+}
+
+func newFacts() facts {
+	f := facts{Version: version, Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
+	if bi, ok := debug.ReadBuildInfo(); ok {
+		for _, s := range bi.Settings {
+			if s.Key == "vcs.revision" && len(s.Value) >= 8 {
+				f.Commit = s.Value[:8]
+			}
+		}
+	}
+	return f
+}
+
+// banner prints the facts for a person.
+func (f *facts) banner(w io.Writer) {
+	row := func(name, a, b string) { fmt.Fprintf(w, "  %-11s %-21s %s\n", name, a, b) }
+	fmt.Fprintf(w, "penstock %s  %s %s %s\n", f.Version, f.Go, f.Platform, f.Commit)
+	row("data", f.Data.Dir, fmt.Sprintf("%s, %s free; %s", f.Data.FileSystem, formatSize(f.Data.Free), f.Recovery.words()))
+	for _, q := range f.Recovery.Quarantined {
+		row("", "QUARANTINED", q)
+	}
+	for _, u := range f.Recovery.Unknown {
+		row("", "kept", u+" belongs to no topic of the catalog; it is left alone")
+	}
+	row("shards", fmt.Sprintf("%d on %d CPUs", f.Shards, f.CPUs), fmt.Sprintf("each with %s of arena (%s) and %s of journal", formatSize(f.Arena), f.ArenaDir, formatSize(f.Journal)))
+	for _, l := range f.Listeners {
+		row(l.Protocol, l.Address, fmt.Sprintf("%s, advertised %s, %s", l.View, l.Advertised, l.Security))
+	}
+	row("admin", f.Admin, "http://"+f.Admin+"/healthz  /readyz  /v1/status")
+	row("security", f.Security, "")
+	d := f.Durability
+	row("durability", d.Default, fmt.Sprintf("%s; fdatasync of 4 KiB takes %.2f ms here (worst of %d: %.2f ms)", durabilityWords[d.Default], d.SyncMs, d.SyncProbes, d.SyncWorst))
+	fmt.Fprintf(w, "ready in %d ms\n\n", f.ReadyMs)
+	at := f.Listeners[0].Address
+	fmt.Fprintf(w, "  echo hello | kcat -b %s -t demo -P\n  kcat -b %s -t demo -C -o beginning -e\n\n", at, at)
+}
+
+var durabilityWords = map[string]string{
+	"synced":   "an acknowledgement waits for the disk's sync",
+	"interval": "an acknowledgement does NOT wait for the disk; a power cut may take back the last milliseconds",
+	"os":       "an acknowledgement does NOT wait for the disk; it survives the process, not a power cut",
+}
+
+func (r *recoveryFacts) words() string {
+	var s []string
+	if r.Partitions == 0 {
+		s = append(s, "empty")
+	} else {
+		s = append(s, fmt.Sprintf("recovered %d partitions", r.Partitions))
+	}
+	if !r.Clean && r.Replayed > 0 {
+		s = append(s, fmt.Sprintf("replayed %s", formatSize(r.Replayed)))
+	}
+	if r.Verified > 0 {
+		s = append(s, fmt.Sprintf("verified %s", formatSize(r.Verified)))
+	}
+	if r.Torn > 0 {
+		s = append(s, fmt.Sprintf("cut %d torn tails", r.Torn))
+	}
+	return fmt.Sprintf("%s in %d ms", strings.Join(s, ", "), r.Ms)
+}
+
+// log writes the facts as one event, for machines.
+func (f *facts) log(l *slog.Logger) {
+	l.Info("ready", "facts", f)
+}
+
+func millis(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
