@@ -1,0 +1,163 @@
+package group
+
+import (
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/penstock/penstock/core"
+)
+
+// OffsetCommit, versions 2 to 10. Answered when the offsets are durable; errors are per
+// partition, and one bad partition does not stop the others. 2 to 4: retention of the
+// client's choice. 6: leader epochs. 7: static members. 9: an unknown group that a
+// member speaks of is GROUP_ID_NOT_FOUND. 10: topics by id.
+
+func (c *Coordinator) onOffsetCommit(body []byte) {
+	req := kmsg.OffsetCommitRequest{RetentionTimeMillis: -1}
+	if !c.decode(&req, body) {
+		return
+	}
+	resp := &kmsg.OffsetCommitResponse{Topics: make([]kmsg.OffsetCommitResponseTopic, len(req.Topics))}
+	for i := range req.Topics {
+		t := &req.Topics[i]
+		resp.Topics[i] = kmsg.OffsetCommitResponseTopic{Topic: t.Topic, TopicID: t.TopicID,
+			Partitions: make([]kmsg.OffsetCommitResponseTopicPartition, len(t.Partitions))}
+		for k := range t.Partitions {
+			resp.Topics[i].Partitions[k].Partition = t.Partitions[k].Partition
+		}
+	}
+	g, code := c.committer(&req)
+	if code != errNone {
+		setCommitErrors(resp, code, true)
+		c.answer(resp)
+		return
+	}
+	keys := c.buildCommit(g, &req, resp)
+	if len(keys) == 0 {
+		c.answer(resp)
+		return
+	}
+	w := c.waiter()
+	c.append(&op{group: g, keys: keys, done: func(outcome core.Outcome, code core.Code) {
+		setCommitErrors(resp, appendFailed(outcome, code, errInvalidCommitSize), false)
+		c.reply(&w, resp)
+	}})
+}
+
+// committer finds the group of a commit and says whether the asker may commit.
+func (c *Coordinator) committer(r *kmsg.OffsetCommitRequest) (*group, int16) {
+	g := c.lookup(r.Group)
+	if g == nil {
+		switch {
+		case r.Generation >= 0 && c.call.Version >= 9:
+			return nil, errGroupNotFound
+		case r.Generation >= 0:
+			return nil, errIllegalGeneration
+		}
+		// Nobody manages this group: its reader keeps its offsets here and assigns
+		// partitions itself.
+		if g = c.lookupOrNew(r.Group); g == nil {
+			return nil, errCoordinatorNotAvailable
+		}
+	}
+	return g, g.mayCommit(r)
+}
+
+func (g *group) mayCommit(r *kmsg.OffsetCommitRequest) int16 {
+	switch {
+	case g.state == dead:
+		return errCoordinatorNotAvailable
+	case r.Generation < 0 && g.state == empty:
+		return errNone
+	case r.Generation < 0 && r.MemberID == "" && r.InstanceID == nil:
+		return errUnknownMember // the group has members, and they decide
+	}
+	m, code := g.find(r.MemberID, r.InstanceID)
+	switch {
+	case code != errNone:
+		return code
+	case r.Generation != g.generation:
+		return errIllegalGeneration
+	case g.state == completing:
+		// It knows the generation, but not yet what it is to read: it must not commit
+		// what the next owner may be reading.
+		return errRebalanceInProgress
+	}
+	g.alive(m)
+	return errNone
+}
+
+// buildCommit builds the batch of the offsets that can be committed, and puts the errors
+// of the others into the answer.
+func (c *Coordinator) buildCommit(g *group, r *kmsg.OffsetCommitRequest, resp *kmsg.OffsetCommitResponse) []topicPartition {
+	now, catalog := c.host.Wall(), c.host.Catalog()
+	var keys []topicPartition
+	b := &c.build
+	for i := range r.Topics {
+		t := &r.Topics[i]
+		topic := catalog.Topic(t.Topic)
+		unknown := errUnknownTopicOrPartition
+		if c.call.Version >= 10 {
+			topic, unknown = catalog.TopicByID(t.TopicID), errUnknownTopicID
+		}
+		for k := range t.Partitions {
+			p := &t.Partitions[k]
+			code := &resp.Topics[i].Partitions[k].ErrorCode
+			switch {
+			case topic == nil:
+				*code = unknown
+				continue
+			case p.Partition < 0 || int(p.Partition) >= len(topic.Partitions):
+				*code = errUnknownTopicOrPartition
+				continue
+			case p.Metadata != nil && len(*p.Metadata) > c.opt.OffsetMetadataMax:
+				*code = errOffsetMetadataTooLarge
+				continue
+			}
+			o := committed{offset: core.Offset(p.Offset), epoch: core.Epoch(p.LeaderEpoch), time: now, expires: -1, topicID: topic.ID}
+			if c.call.Version < 6 {
+				o.epoch = -1
+			}
+			if p.Metadata != nil {
+				o.metadata = *p.Metadata
+			}
+			if c.call.Version <= 4 && r.RetentionTimeMillis >= 0 {
+				o.expires = now + r.RetentionTimeMillis
+			}
+			if len(keys) == 0 {
+				b.begin(now)
+				keys = make([]topicPartition, 0, len(t.Partitions))
+			}
+			tp := topicPartition{topic.Name, p.Partition}
+			keys = append(keys, tp)
+			c.addOffset(g.id, tp, &o)
+		}
+	}
+	return keys
+}
+
+// addOffset adds an offset's record to the batch; nil: its tombstone.
+func (c *Coordinator) addOffset(group string, tp topicPartition, o *committed) {
+	b := &c.build
+	b.key = appendOffsetKey(b.key[:0], group, tp)
+	if o == nil {
+		b.add(b.key, nil)
+		return
+	}
+	b.value = appendCommitted(b.value[:0], o)
+	b.add(b.key, b.value)
+}
+
+// setCommitErrors sets a code on all partitions, or on those without an error.
+func setCommitErrors(resp *kmsg.OffsetCommitResponse, code int16, all bool) {
+	if code == errNone {
+		return
+	}
+	for i := range resp.Topics {
+		ps := resp.Topics[i].Partitions
+		for k := range ps {
+			if all || ps[k].ErrorCode == errNone {
+				ps[k].ErrorCode = code
+			}
+		}
+	}
+}
