@@ -1,15 +1,24 @@
 package kafka
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+
+	"github.com/penstock/penstock/core"
+)
 
 // reader takes values off the front of b. After the first value that is not there, bad
 // is set and stays set, every further value is zero, and at no longer moves: so that a
 // decoder checks once, and no loop goes on over bytes that do not exist.
 type reader struct {
-	b   []byte
-	at  int
-	bad bool
+	b        []byte
+	at       int
+	bad      bool
+	elements int // of all arrays so far
 }
+
+// elementsMax bounds the array elements of one request, since a decoder may spend a
+// hundred bytes of memory on one that takes two bytes on the wire.
+const elementsMax = 1 << 20
 
 func (r *reader) left() int { return len(r.b) - r.at }
 
@@ -142,8 +151,11 @@ func (r *reader) take(n int, null bool) []byte {
 // count reads the number of elements of an array that may not be null, each of which
 // takes at least width bytes.
 func (r *reader) count(compact bool, width int) int {
-	n := r.length(compact)
-	if n < 0 || n*width > r.left() {
+	return r.fits(r.length(compact), width)
+}
+
+func (r *reader) fits(n, width int) int {
+	if r.elements += n; n < 0 || n*width > r.left() || r.elements > elementsMax {
 		r.fail()
 		return 0
 	}
@@ -182,4 +194,13 @@ func (r *reader) skipTags() {
 		_, end := r.tag()
 		r.skipTo(end)
 	}
+}
+
+func (r *reader) topicID() (id core.TopicID) {
+	if r.left() < len(id) {
+		r.fail()
+		return id
+	}
+	r.at += copy(id[:], r.b[r.at:])
+	return id
 }

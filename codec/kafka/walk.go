@@ -2,10 +2,6 @@ package kafka
 
 import "fmt"
 
-// elementsMax bounds the array elements of one request, since a decoder may spend a
-// hundred bytes of memory on one that takes two bytes on the wire.
-const elementsMax = 1 << 20
-
 // BodyError says where a request body is not what its version prescribes.
 type BodyError struct {
 	Key, Version int16
@@ -42,7 +38,6 @@ func CheckBody(key, version int16, body []byte) error {
 type walker struct {
 	reader
 	flexible bool
-	elements int
 	pos      int    // where it went wrong
 	field    string // and in what
 }
@@ -83,8 +78,7 @@ func (w *walker) array(o *op) bool {
 	if n == -1 && o.null && !w.bad {
 		return true
 	}
-	if w.elements += n; n < 0 || n*o.width > w.left() || w.elements > elementsMax {
-		w.fail()
+	if n = w.fits(n, o.width); w.bad {
 		return true // walk names the field
 	}
 	if len(o.body) == 1 && o.body[0].kind == opFixed {
