@@ -1,0 +1,175 @@
+package shard
+
+import (
+	"fmt"
+
+	"github.com/penstock/penstock/codec/batch"
+	"github.com/penstock/penstock/core"
+	"github.com/penstock/penstock/segment"
+)
+
+// openAll opens the partitions of the first catalog, with what recovery found.
+func (s *Shard) openAll() error {
+	s.catalog = s.cfg.Catalog.Load()
+	for _, t := range s.catalog.Topics {
+		for i, owner := range t.Partitions {
+			if owner != s.cfg.ID {
+				continue
+			}
+			id := core.PartitionID{Topic: t.ID, Index: int32(i)}
+			var found *segment.Recovered
+			if s.cfg.Recovery != nil {
+				found = s.cfg.Recovery.Logs[id]
+			}
+			if err := s.open(t, id, found); err != nil {
+				return fmt.Errorf("restore partition %d of %s: %w", i, t.Name, err)
+			}
+		}
+	}
+	s.cfg.Recovery = nil
+	return nil
+}
+
+// open opens one partition and restores its folds. For a new one it does no I/O.
+func (s *Shard) open(t *core.Topic, id core.PartitionID, found *segment.Recovered) error {
+	p := &partition{id: id, epoch: s.catalog.Starts, producers: newProducers()}
+	p.log = s.store.Open(id, logConfig(t), found)
+	p.setTopic(t)
+	if t.Internal && s.cfg.Services != nil {
+		if logic := s.cfg.Services(s, t, id); logic != nil {
+			p.svc = &service{p: p, logic: logic}
+			p.svc.deadline.svc = p.svc
+			s.timers.set(&p.svc.deadline, s.clock.mono) // one tick to begin with
+		}
+	}
+	s.parts[id] = p
+	if found != nil && found.Quarantined != nil {
+		p.refuses = core.ErrQuarantined
+		s.stats.Quarantined++
+		return nil
+	}
+	p.w.highWatermark, p.w.exposed = p.log.End(), p.log.End() // all that was found counts
+	p.refresh()
+	if found != nil {
+		if err := p.replay(found, s.Wall()); err != nil {
+			return err
+		}
+	}
+	p.epochs.append(p.epoch, p.w.logEnd)
+	return nil
+}
+
+// replay restores the folds from the snapshot and the batches that came after it.
+func (p *partition) replay(found *segment.Recovered, now int64) error {
+	start := p.log.Start()
+	own, service := start, start
+	if len(found.Blob) > 0 && found.BlobAt >= start && found.BlobAt <= p.log.End() {
+		own, service = p.restore(found.Blob, start, found.BlobAt)
+	}
+	from := own
+	if p.svc != nil {
+		from = min(own, service)
+		p.svc.applied = max(service, start)
+	}
+	if from >= p.log.End() {
+		return nil
+	}
+	return p.log.Scan(from, func(b []byte) error {
+		h, err := batch.Parse(b)
+		if err != nil {
+			return err
+		}
+		if h.Base >= own {
+			at := int64(-1)
+			if h.Attrs&batch.AttrLogAppendTime != 0 {
+				at = h.MaxTime
+				p.lastTime = max(p.lastTime, at)
+			}
+			p.producers.append(&h, h.Base, at, now)
+			p.epochs.append(h.Epoch, h.Base)
+		}
+		if p.svc != nil && h.Base >= service {
+			p.svc.logic.Apply(b[:h.Size])
+			p.svc.applied = h.Last() + 1
+		}
+		return nil
+	})
+}
+
+func logConfig(t *core.Topic) segment.LogConfig {
+	c := &t.Config
+	return segment.LogConfig{Durability: c.Durability, SegmentBytes: c.SegmentBytes, SegmentMs: c.SegmentMs,
+		RetentionMs: c.RetentionMs, RetentionBytes: c.RetentionBytes, FlushMs: c.FlushMs, FlushMessages: c.FlushMessages}
+}
+
+// adopt takes in the published catalog if it is another one: first what is gone, then
+// what is new or has changed.
+func (s *Shard) adopt() {
+	next, old := s.cfg.Catalog.Load(), s.catalog
+	if next == old {
+		return
+	}
+	s.catalog = next
+	for _, t := range old.Topics {
+		if next.TopicByID(t.ID) != nil {
+			continue
+		}
+		for i := range t.Partitions {
+			if p := s.parts[core.PartitionID{Topic: t.ID, Index: int32(i)}]; p != nil {
+				s.remove(p)
+			}
+		}
+	}
+	for _, t := range next.Topics {
+		if old.TopicByID(t.ID) == t {
+			continue
+		}
+		for i, owner := range t.Partitions {
+			id := core.PartitionID{Topic: t.ID, Index: int32(i)}
+			p := s.parts[id]
+			switch {
+			case p != nil:
+				s.reconfigure(p, t)
+			case owner == s.cfg.ID:
+				err := s.open(t, id, nil)
+				core.Assert(err == nil, "a new partition could not be opened")
+			}
+		}
+	}
+}
+
+// reconfigure takes in the settings of a topic. Appends that wait for a sync do not any
+// more if the topic has ceased to be synced.
+func (s *Shard) reconfigure(p *partition, t *core.Topic) {
+	p.setTopic(t)
+	if p.refuses == core.ErrQuarantined {
+		return
+	}
+	s.store.SetConfig(p.log, logConfig(t))
+	p.refresh()
+	s.advanced(p)
+	s.settle(p)
+}
+
+// remove ends a partition whose topic was deleted.
+func (s *Shard) remove(p *partition) {
+	delete(s.parts, p.id)
+	for _, l := range []*list{&p.pending, &p.waits, &p.reads} {
+		for m := l.pop(); m != nil; m = l.pop() {
+			if l == &p.pending {
+				s.pendings--
+			}
+			s.refuse(m, core.ErrUnknownTopicID)
+		}
+	}
+	if v := p.svc; v != nil {
+		s.timers.clear(&v.deadline)
+		for i := range v.calls {
+			if m := v.calls[i].m; m != nil {
+				v.calls[i].m = nil
+				s.refuse(m, core.ErrNotCoordinator)
+			}
+		}
+	}
+	s.store.Remove(p.log)
+}

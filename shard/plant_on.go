@@ -1,0 +1,5 @@
+//go:build plant_early_ack
+
+package shard
+
+const earlyAck = true
