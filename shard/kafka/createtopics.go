@@ -1,0 +1,110 @@
+package kafka
+
+import (
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	codec "github.com/penstock/penstock/codec/kafka"
+	"github.com/penstock/penstock/core"
+	"github.com/penstock/penstock/shard/session"
+)
+
+// CreateTopics (19), versions 2 to 7. Partitions and replication factor -1 are the
+// defaults; a replication factor other than 1 is refused, and so is an assignment that
+// names a replica that is not one of ours. Settings that are not honoured are
+// INVALID_CONFIG. From version 5 on the answer holds the topic's settings.
+func (s *Session) onCreateTopics(sl *slot, h *codec.Header, fx *session.Effects) {
+	req := kmsg.NewPtrCreateTopicsRequest()
+	if !s.decode(req, h) {
+		return
+	}
+	resp := kmsg.NewPtrCreateTopicsResponse()
+	resp.Topics = make([]kmsg.CreateTopicsResponseTopic, len(req.Topics))
+	count := map[string]int{}
+	for i := range req.Topics {
+		count[req.Topics[i].Topic]++
+	}
+	for i := range req.Topics {
+		in, out := &req.Topics[i], &resp.Topics[i]
+		*out = kmsg.NewCreateTopicsResponseTopic()
+		out.Topic, out.NumPartitions, out.ReplicationFactor = in.Topic, -1, -1
+		cmd, code, why := s.createCommand(in)
+		if count[in.Topic] > 1 {
+			code, why = codec.InvalidRequest, "the request names this topic more than once"
+		}
+		if code != codec.NoError {
+			out.ErrorCode, out.ErrorMessage = code, &why
+			continue
+		}
+		cmd.DryRun = req.ValidateOnly
+		t := s.expect(sl, func(c *session.Completion) {
+			if out.ErrorCode, out.ErrorMessage = resultOf(c); out.ErrorCode == codec.NoError {
+				s.describeCreated(out, c.Result.Topic)
+			}
+		})
+		fx.Change = append(fx.Change, session.Change{Ticket: t, Command: cmd})
+	}
+	s.whenDone(sl, func(sl *slot) { s.answer(sl, resp) })
+}
+
+// createCommand checks what the catalog does not know about: replicas.
+func (s *Session) createCommand(in *kmsg.CreateTopicsRequestTopic) (cmd core.Command, code int16, why string) {
+	cmd = core.Command{Kind: core.CreateTopic, Topic: in.Topic, Partitions: in.NumPartitions, Set: map[string]*string{}}
+	if !validName(in.Topic) {
+		return cmd, codec.InvalidTopicException, core.ErrInvalidTopic.String()
+	}
+	if n := len(in.ReplicaAssignment); n > 0 {
+		if in.NumPartitions != -1 || in.ReplicationFactor != -1 {
+			return cmd, codec.InvalidRequest, "an assignment excludes a number of partitions and a replication factor"
+		}
+		for i := range in.ReplicaAssignment {
+			if len(in.ReplicaAssignment[i].Replicas) != 1 {
+				return cmd, codec.InvalidReplicaAssignment, core.ErrInvalidReplication.String()
+			}
+		}
+		cmd.Partitions = int32(n)
+	} else if in.ReplicationFactor != 1 && in.ReplicationFactor != -1 {
+		return cmd, codec.InvalidReplicationFactor, core.ErrInvalidReplication.String()
+	}
+	for i := range in.Configs {
+		c := &in.Configs[i]
+		if _, twice := cmd.Set[c.Name]; twice {
+			return cmd, codec.InvalidRequest, "the request names the setting " + c.Name + " more than once"
+		}
+		if c.Value == nil {
+			return cmd, codec.InvalidConfig, "the setting " + c.Name + " has no value"
+		}
+		cmd.Set[c.Name] = c.Value
+	}
+	return cmd, codec.NoError, ""
+}
+
+func (s *Session) describeCreated(out *kmsg.CreateTopicsResponseTopic, t *core.Topic) {
+	if t == nil {
+		return
+	}
+	out.TopicID, out.NumPartitions, out.ReplicationFactor = t.ID, int32(len(t.Partitions)), 1
+	for _, k := range core.TopicKeys() {
+		c := kmsg.NewCreateTopicsResponseTopicConfig()
+		c.Name, c.Value, c.Source = k.Name, text(t.Config.Value(k.Name)), s.sourceOf(t, k.Name)
+		out.Configs = append(out.Configs, c)
+	}
+}
+
+// Sources of a setting, by Kafka's numbers.
+const (
+	sourceTopic   = 1
+	sourceBroker  = 4 // STATIC_BROKER_CONFIG
+	sourceDefault = 5
+)
+
+// sourceOf says where a topic's setting comes from.
+func (s *Session) sourceOf(t *core.Topic, key string) int8 {
+	if _, ok := t.Set[key]; ok {
+		return sourceTopic
+	}
+	builtin := core.DefaultTopicConfig()
+	if t.Config.Value(key) != builtin.Value(key) {
+		return sourceBroker
+	}
+	return sourceDefault
+}

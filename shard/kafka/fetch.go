@@ -1,0 +1,285 @@
+package kafka
+
+import (
+	"time"
+
+	codec "github.com/penstock/penstock/codec/kafka"
+	"github.com/penstock/penstock/core"
+	"github.com/penstock/penstock/shard/session"
+)
+
+// Fetch (1), versions 4 to 18. Long poll with min_bytes and max_wait; topic ids from 13;
+// leader epochs are checked. There are no fetch sessions: session id 0 is the answer,
+// which KIP-227 allows, and every answer is full. read_committed is read_uncommitted,
+// since there are no transactions. The first batch of the first partition that has any
+// is sent whole, whatever the limits say; where the limit falls rotates.
+//
+//	start --Read per partition--> reading --enough, an error, or no time--> answer
+//	                                ^  |
+//	             one has grown:     |  v short
+//	             read it again      waiting --the deadline--> answer
+
+// fetch is the Fetch under way; a connection has at most one.
+type fetch struct {
+	request  codec.FetchRequest
+	topics   []fetchedTopic
+	parts    []fetchedPart // of all topics
+	names    []byte
+	cuts     []int // in the slot's out: where the records of each part go
+	refused  int16 // of the whole request
+	reads    int   // that are out
+	waits    int   // that are out
+	minBytes int
+	maxBytes int
+	deadline time.Duration
+	over     bool // the time is up
+	rotate   int
+}
+
+type fetchedTopic struct {
+	id         core.TopicID
+	name       int // end in names
+	partitions int
+}
+
+// fetchedPart is one partition of the request.
+type fetchedPart struct {
+	id      core.PartitionID
+	from    core.Offset
+	epoch   core.Epoch
+	max     int
+	result  codec.FetchResult
+	extents []core.Extent
+	bytes   int
+	waits   bool
+}
+
+func (f *fetch) waiting() bool { return f.waits > 0 && f.reads == 0 }
+
+func (f *fetch) release() {
+	for i := range f.parts {
+		f.parts[i].release()
+	}
+}
+
+func (p *fetchedPart) release() {
+	for i := range p.extents {
+		p.extents[i].Release()
+	}
+	clear(p.extents)
+	p.extents, p.bytes = p.extents[:0], 0
+}
+
+func (s *Session) onFetch(sl *slot, h *codec.Header, fx *session.Effects) {
+	f := &s.fetch
+	req := &f.request
+	if !s.decodeWith(h, req.Decode) {
+		return
+	}
+	core.Assert(f.reads == 0 && f.waits == 0, "a connection has two fetches under way")
+	f.topics, f.names, f.refused, f.over = f.topics[:0], f.names[:0], 0, false
+	f.parts = f.parts[:0]
+	f.minBytes = int(req.MinBytes)
+	f.maxBytes = min(max(int(req.MaxBytes), 0), s.opt.FetchMax)
+	f.deadline = s.host.Mono() + time.Duration(req.MaxWaitMs)*time.Millisecond
+	if req.MaxWaitMs <= 0 {
+		f.over = true
+	}
+	if req.SessionEpoch > 0 || req.SessionID != 0 && req.SessionEpoch >= 0 {
+		f.refused = codec.FetchSessionIDNotFound
+		s.answerFetch(sl)
+		return
+	}
+	for i := range req.Topics {
+		t := &req.Topics[i]
+		f.names = append(f.names, t.Name...)
+		f.topics = append(f.topics, fetchedTopic{t.ID, len(f.names), len(t.Partitions)})
+		topic, missing := s.host.Catalog().TopicByID(t.ID), codec.UnknownTopicID
+		if t.Name != nil {
+			topic, missing = s.host.Catalog().TopicByName(t.Name), codec.UnknownTopicOrPartition
+		}
+		for k := range t.Partitions {
+			s.beginPart(sl, topic, missing, &t.Partitions[k], fx)
+		}
+	}
+	if len(f.parts) > 0 {
+		f.rotate++
+	}
+	s.settleFetch(sl, fx)
+}
+
+// beginPart adds one partition and asks for its bytes.
+func (s *Session) beginPart(sl *slot, topic *core.Topic, missing int16, in *codec.FetchPartition, fx *session.Effects) {
+	f := &s.fetch
+	n := len(f.parts)
+	if n < cap(f.parts) {
+		f.parts = f.parts[:n+1]
+	} else {
+		f.parts = append(f.parts, fetchedPart{})
+	}
+	p := &f.parts[n]
+	*p = fetchedPart{from: in.Offset, epoch: in.LeaderEpoch, max: min(max(int(in.MaxBytes), 0), f.maxBytes), extents: p.extents[:0],
+		result: failedPart(in.Index, codec.NoError)}
+	if topic == nil || in.Index < 0 || int(in.Index) >= len(topic.Partitions) {
+		p.result.Error = missing
+		if topic != nil {
+			p.result.Error = codec.UnknownTopicOrPartition
+		}
+		return
+	}
+	p.id = core.PartitionID{Topic: topic.ID, Index: in.Index}
+	s.readPart(sl, n, fx)
+}
+
+func failedPart(index int32, code int16) codec.FetchResult {
+	return codec.FetchResult{Index: index, Error: code, HighWatermark: -1, LastStable: -1, LogStart: -1, PreferredRead: -1, Leader: -1}
+}
+
+func (s *Session) readPart(sl *slot, n int, fx *session.Effects) {
+	p := &s.fetch.parts[n]
+	s.fetch.reads++
+	fx.Read = append(fx.Read, session.Read{Ticket: s.ticket(sl, n), Partition: p.id, From: p.from, Epoch: p.epoch, Max: p.max, First: true})
+}
+
+// fetched takes the answer to a read, or to a wait.
+func (s *Session) fetched(sl *slot, c *session.Completion, fx *session.Effects) {
+	f := &s.fetch
+	n := int(c.Ticket.Part)
+	p := &f.parts[n]
+	if p.waits { // it has grown, or is gone: the read will tell
+		p.waits = false
+		f.waits--
+		s.readPart(sl, n, fx)
+		return
+	}
+	f.reads--
+	p.release()
+	if code := errnoOf(c); code != codec.NoError {
+		p.result = failedPart(p.result.Index, s.goneOr(p.id, code, sl.version))
+	} else {
+		r := &p.result
+		r.Error, r.HighWatermark, r.LastStable, r.LogStart = codec.NoError, c.HighWatermark, c.LastStable, c.LogStart
+		r.ReadCommitted = f.request.IsolationLevel == 1
+		p.extents, p.bytes = append(p.extents, c.Extents...), c.Bytes
+	}
+	s.settleFetch(sl, fx)
+}
+
+// goneOr is the error of a topic that has been deleted meanwhile, else code.
+func (s *Session) goneOr(id core.PartitionID, code, version int16) int16 {
+	switch {
+	case s.host.Catalog().TopicByID(id.Topic) != nil:
+		return code
+	case version >= 13:
+		return codec.UnknownTopicID
+	}
+	return codec.UnknownTopicOrPartition
+}
+
+// settleFetch answers if there is reason to, else waits for more.
+func (s *Session) settleFetch(sl *slot, fx *session.Effects) {
+	f := &s.fetch
+	if f.reads > 0 {
+		return
+	}
+	total, failed := 0, false
+	for i := range f.parts {
+		total += f.parts[i].bytes
+		failed = failed || f.parts[i].result.Error != codec.NoError
+	}
+	if f.over || failed || len(f.parts) == 0 || total >= f.minBytes || total >= f.maxBytes {
+		s.endWaits(sl, fx)
+		s.answerFetch(sl)
+		return
+	}
+	for i := range f.parts {
+		p := &f.parts[i]
+		if p.waits {
+			continue
+		}
+		p.waits = true
+		f.waits++
+		fx.Wait = append(fx.Wait, session.Wait{Ticket: s.ticket(sl, i), Partition: p.id, From: max(p.from, p.result.HighWatermark)})
+	}
+}
+
+// fetchTimeUp answers with what there is.
+func (s *Session) fetchTimeUp(fx *session.Effects) {
+	s.fetch.over = true
+	s.settleFetch(&s.slots[(s.tail-1)%slotsMax], fx)
+}
+
+// endWaits takes back the waits that are out; their completions will name a slot that
+// is no longer under way.
+func (s *Session) endWaits(sl *slot, fx *session.Effects) {
+	f := &s.fetch
+	for i := range f.parts {
+		if p := &f.parts[i]; p.waits {
+			p.waits = false
+			fx.Cancel = append(fx.Cancel, s.ticket(sl, i))
+		}
+	}
+	f.waits = 0
+}
+
+// trim drops what exceeds max_bytes, beginning at another partition each time, but never
+// the first that has anything: its consumer could not go on.
+func (f *fetch) trim() (total int) {
+	n := len(f.parts)
+	for i := range n {
+		p := &f.parts[(f.rotate+i)%n]
+		if total > 0 && total+p.bytes > f.maxBytes {
+			p.release()
+		}
+		total += p.bytes
+	}
+	return total
+}
+
+func (s *Session) answerFetch(sl *slot) {
+	f := &s.fetch
+	if f.refused != codec.NoError {
+		f.topics, f.parts = f.topics[:0], f.parts[:0]
+	}
+	total := f.trim()
+	f.cuts = f.cuts[:0]
+	var e codec.FetchEncoder
+	e.Begin(codec.BeginResponse(sl.out[:0], sl.key, sl.version, sl.correlation), sl.version, 0, f.refused, 0, len(f.topics))
+	at, from := 0, 0
+	for i := range f.topics {
+		t := &f.topics[i]
+		e.Topic(f.names[from:t.name], t.id, t.partitions)
+		from = t.name
+		for range t.partitions {
+			p := &f.parts[at]
+			e.Partition(&p.result, p.bytes)
+			f.cuts = append(f.cuts, e.Len())
+			e.EndPartition()
+			at++
+		}
+		e.EndTopic()
+	}
+	sl.out = e.End(nil)
+	codec.EndResponse(sl.out, 0, total)
+	sl.done = true
+}
+
+// sendFetch interleaves the answer with the extents, whose holds pass on.
+func (s *Session) sendFetch(sl *slot, fx *session.Effects) {
+	f := &s.fetch
+	from := 0
+	for i := range f.parts {
+		p := &f.parts[i]
+		if len(p.extents) == 0 {
+			continue
+		}
+		fx.Send(sl.out[from:f.cuts[i]])
+		from = f.cuts[i]
+		for k := range p.extents {
+			fx.SendExtent(p.extents[k])
+		}
+		clear(p.extents)
+		p.extents = p.extents[:0]
+	}
+	fx.Send(sl.out[from:])
+}

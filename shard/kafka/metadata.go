@@ -1,0 +1,137 @@
+package kafka
+
+import (
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	codec "github.com/penstock/penstock/codec/kafka"
+	"github.com/penstock/penstock/core"
+	"github.com/penstock/penstock/shard/session"
+)
+
+// notAsked is what authorized operations are when nobody asked, or nobody authorizes.
+const notAsked = -2147483648
+
+// Metadata (3), versions 0 to 13. Topics by name or id, in the view of the listener. A
+// topic that does not exist is made if the request and the broker allow it, and the
+// answer waits for it. Authorized operations are not told: there is no authorizer.
+func (s *Session) onMetadata(sl *slot, h *codec.Header, fx *session.Effects) {
+	req := kmsg.NewPtrMetadataRequest()
+	if !s.decode(req, h) {
+		return
+	}
+	resp := kmsg.NewPtrMetadataResponse()
+	if req.Topics == nil || h.Version == 0 && len(req.Topics) == 0 {
+		for _, t := range s.host.Catalog().Topics {
+			resp.Topics = append(resp.Topics, s.topicMetadata(t))
+		}
+		s.answerMetadata(sl, resp)
+		return
+	}
+	create := s.opt.AutoCreate && (h.Version < 4 || req.AllowAutoTopicCreation)
+	resp.Topics = make([]kmsg.MetadataResponseTopic, len(req.Topics))
+	for i := range req.Topics {
+		t := &req.Topics[i]
+		out := &resp.Topics[i]
+		id := core.TopicID(t.TopicID)
+		if !id.IsZero() && t.Topic == nil {
+			*out = s.metadataByID(id)
+			continue
+		}
+		name := ""
+		if t.Topic != nil {
+			name = *t.Topic
+		}
+		found := s.host.Catalog().Topic(name)
+		switch {
+		case found != nil:
+			*out = s.topicMetadata(found)
+		case !validName(name):
+			*out = missingTopic(name, codec.InvalidTopicException)
+		case !create:
+			*out = missingTopic(name, codec.UnknownTopicOrPartition)
+		default:
+			s.autoCreate(sl, name, out, fx)
+		}
+	}
+	s.whenDone(sl, func(sl *slot) { s.answerMetadata(sl, resp) })
+}
+
+func (s *Session) autoCreate(sl *slot, name string, out *kmsg.MetadataResponseTopic, fx *session.Effects) {
+	t := s.expect(sl, func(c *session.Completion) {
+		if found := s.host.Catalog().Topic(name); found != nil {
+			*out = s.topicMetadata(found)
+			return
+		}
+		code, _ := resultOf(c)
+		if code == codec.NoError || code == codec.TopicAlreadyExists {
+			code = codec.LeaderNotAvailable
+		}
+		*out = missingTopic(name, code)
+	})
+	fx.Change = append(fx.Change, session.Change{Ticket: t, Command: core.Command{Kind: core.CreateTopic, Topic: name, Partitions: -1}})
+}
+
+func (s *Session) answerMetadata(sl *slot, resp *kmsg.MetadataResponse) {
+	for _, b := range s.brokers() {
+		n := kmsg.NewMetadataResponseBroker()
+		n.NodeID, n.Host, n.Port, n.Rack = int32(b.node), b.host, b.port, s.rack()
+		resp.Brokers = append(resp.Brokers, n)
+	}
+	resp.ClusterID = text(s.host.Cluster().ID)
+	resp.ControllerID = int32(s.controller())
+	resp.AuthorizedOperations = notAsked
+	s.answer(sl, resp)
+}
+
+func (s *Session) metadataByID(id core.TopicID) kmsg.MetadataResponseTopic {
+	if t := s.host.Catalog().TopicByID(id); t != nil {
+		return s.topicMetadata(t)
+	}
+	out := kmsg.NewMetadataResponseTopic()
+	out.ErrorCode, out.TopicID, out.AuthorizedOperations = codec.UnknownTopicID, id, notAsked
+	return out
+}
+
+func missingTopic(name string, code int16) kmsg.MetadataResponseTopic {
+	out := kmsg.NewMetadataResponseTopic()
+	out.ErrorCode, out.Topic, out.AuthorizedOperations = code, &name, notAsked
+	return out
+}
+
+func (s *Session) topicMetadata(t *core.Topic) kmsg.MetadataResponseTopic {
+	out := kmsg.NewMetadataResponseTopic()
+	out.Topic, out.TopicID, out.IsInternal, out.AuthorizedOperations = text(t.Name), t.ID, t.Internal, notAsked
+	epoch := s.host.Catalog().Starts
+	out.Partitions = make([]kmsg.MetadataResponseTopicPartition, len(t.Partitions))
+	nodes := make([]int32, len(t.Partitions))
+	for i, owner := range t.Partitions {
+		p := kmsg.NewMetadataResponseTopicPartition()
+		nodes[i] = int32(s.node(owner))
+		replicas := nodes[i : i+1 : i+1]
+		p.Partition, p.Leader, p.LeaderEpoch, p.Replicas, p.ISR = int32(i), nodes[i], int32(epoch), replicas, replicas
+		out.Partitions[i] = p
+	}
+	return out
+}
+
+// resultOf is how the answer to a command is told, with a text for people.
+func resultOf(c *session.Completion) (code int16, why *string) {
+	if c.Outcome == core.Done && c.Result != nil {
+		if c.Result.Code == core.OK {
+			return codec.NoError, nil
+		}
+		msg := c.Result.Text
+		if msg == "" {
+			msg = c.Result.Code.String()
+		}
+		return codec.Errno(c.Result.Code), &msg
+	}
+	code = errnoOf(c)
+	if c.Outcome == core.Refused {
+		if c.Result != nil && c.Result.Text != "" {
+			return code, text(c.Result.Text)
+		}
+		return code, text(c.Code.String())
+	}
+	return code, nil
+}

@@ -1,0 +1,372 @@
+package kafka
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	codec "github.com/penstock/penstock/codec/kafka"
+	"github.com/penstock/penstock/core"
+	"github.com/penstock/penstock/shard/session"
+)
+
+// Options are the settings of a session. A zero field means the default.
+type Options struct {
+	FrameMax     int              // socket.request.max.bytes: 100 MiB
+	FetchMax     int              // fetch.max.bytes: 55 MiB
+	IdleMax      time.Duration    // connections.max.idle.ms: 10 min
+	AutoCreate   bool             // auto.create.topics.enable
+	OffsetsTopic string           // __consumer_offsets
+	Defaults     core.TopicConfig // of topics that do not set a key
+	Broker       []BrokerSetting  // what DescribeConfigs shows of a broker
+	LogDir       string           // what DescribeLogDirs shows
+}
+
+// BrokerSetting is one setting of the broker that is honoured, for DescribeConfigs.
+type BrokerSetting struct {
+	Name, Value, Default, Doc string
+	Type                      core.ConfigType
+}
+
+const (
+	slotsMax    = 64        // requests of one connection under way; only Produces overlap
+	keptMax     = 256 << 10 // a larger answer buffer is not kept
+	frameMax    = 100 << 20
+	fetchMax    = 55 << 20
+	idleMax     = 10 * time.Minute
+	offsetsName = "__consumer_offsets"
+)
+
+var (
+	errFrame  = errors.New("a frame has an impossible length")
+	errPanic  = errors.New("a decoder failed")
+	errNoAcks = errors.New("a produce with acks=0 failed")
+)
+
+// Session is one Kafka connection. It lives on the loop of its shard.
+//
+// Invariant: head <= tail <= head + slotsMax; the slots in [head, tail) are under way,
+// and more than one of them only if all are Produces.
+type Session struct {
+	host session.Host
+	info core.ConnInfo
+	opt  Options
+
+	head, tail uint32 // of the requests, counted
+	slots      [slotsMax]slot
+	blocked    bool  // a frame has been seen that may not start yet
+	next       int16 // its key
+	close      bool
+	fault      error // why
+	turn       uint64
+	active     time.Duration // when something last came in
+	deadline   time.Duration
+
+	produce codec.ProduceRequest // decoded within one step
+	fetch   fetch                // of the one Fetch under way
+}
+
+// slot is one request and, when it is done, its answer.
+type slot struct {
+	key, version int16
+	correlation  int32
+	done         bool
+	silent       bool // no answer is due (acks=0)
+	out          []byte
+	sent         uint64 // the turn in which out was last handed over
+
+	pending int // completions that are still to come
+	takers  []func(c *session.Completion)
+	finish  func(sl *slot)
+	produce produceState
+}
+
+// New makes the session of a connection.
+func New(h session.Host, c core.ConnInfo, opt Options) session.Session {
+	if opt.FrameMax == 0 {
+		opt.FrameMax = frameMax
+	}
+	if opt.FetchMax == 0 {
+		opt.FetchMax = fetchMax
+	}
+	if opt.IdleMax == 0 {
+		opt.IdleMax = idleMax
+	}
+	if opt.OffsetsTopic == "" {
+		opt.OffsetsTopic = offsetsName
+	}
+	return &Session{host: h, info: c, opt: opt, active: h.Mono()}
+}
+
+// Receive cuts frames and starts their requests.
+func (s *Session) Receive(in []byte, fx *session.Effects) (used, need int, err error) {
+	s.turn++
+	s.blocked = false
+	s.active = s.host.Mono()
+	for s.fault == nil && !s.close {
+		rest := in[used:]
+		if len(rest) < 4 {
+			break
+		}
+		n := int(int32(binary.BigEndian.Uint32(rest)))
+		if n < 0 || n > s.opt.FrameMax {
+			s.fault = errFrame
+			break
+		}
+		if len(rest) < 4+n {
+			need = 4 + n
+			break
+		}
+		h, err := codec.ReadHeader(rest[4 : 4+n])
+		if err != nil {
+			s.fault = fmt.Errorf("key %d version %d: %w", h.Key, h.Version, err)
+			break
+		}
+		if !s.mayStart(h.Key) {
+			s.blocked, s.next = true, h.Key
+			break
+		}
+		s.start(&h, fx)
+		used += 4 + n
+	}
+	s.end(fx)
+	return used, need, s.fault
+}
+
+// mayStart says whether a request may start now.
+func (s *Session) mayStart(key int16) bool {
+	if s.head == s.tail {
+		return true
+	}
+	return key == codec.Produce && s.slots[(s.tail-1)%slotsMax].key == codec.Produce && s.tail-s.head < slotsMax
+}
+
+// start gives a request its slot and runs it.
+func (s *Session) start(h *codec.Header, fx *session.Effects) {
+	sl := &s.slots[s.tail%slotsMax]
+	out := sl.out[:0]
+	if sl.sent == s.turn || cap(out) > keptMax {
+		out = nil // the last answer of this slot leaves with this very step
+	}
+	sl.key, sl.version, sl.correlation, sl.out = h.Key, h.Version, h.Correlation, out
+	sl.done, sl.silent, sl.pending, sl.finish = false, false, 0, nil
+	clear(sl.takers)
+	sl.takers = sl.takers[:0]
+	s.tail++
+	switch h.Key {
+	case codec.Produce, codec.Fetch, codec.ApiVersions: // have decoders of their own, or look themselves
+	default:
+		if err := codec.CheckBody(h.Key, h.Version, h.Body); err != nil {
+			s.fault = err
+			return
+		}
+	}
+	s.route(sl, h, fx)
+	s.flush(fx)
+}
+
+// route is the one list of the APIs.
+func (s *Session) route(sl *slot, h *codec.Header, fx *session.Effects) {
+	switch h.Key {
+	case codec.Produce:
+		s.onProduce(sl, h, fx)
+	case codec.Fetch:
+		s.onFetch(sl, h, fx)
+	case codec.ListOffsets:
+		s.onListOffsets(sl, h, fx)
+	case codec.Metadata:
+		s.onMetadata(sl, h, fx)
+	case codec.ApiVersions:
+		s.onApiVersions(sl, h)
+	case codec.FindCoordinator:
+		s.onFindCoordinator(sl, h)
+	case codec.InitProducerID:
+		s.onInitProducerID(sl, h, fx)
+	case codec.CreateTopics:
+		s.onCreateTopics(sl, h, fx)
+	case codec.DeleteTopics:
+		s.onDeleteTopics(sl, h, fx)
+	case codec.CreatePartitions:
+		s.onCreatePartitions(sl, h, fx)
+	case codec.DeleteRecords:
+		s.onDeleteRecords(sl, h, fx)
+	case codec.OffsetForLeaderEpoch:
+		s.onOffsetForLeaderEpoch(sl, h, fx)
+	case codec.DescribeConfigs:
+		s.onDescribeConfigs(sl, h)
+	case codec.AlterConfigs:
+		s.onAlterConfigs(sl, h, fx)
+	case codec.IncrementalAlterConfigs:
+		s.onIncrementalAlterConfigs(sl, h, fx)
+	case codec.DescribeCluster:
+		s.onDescribeCluster(sl, h)
+	case codec.DescribeTopicPartitions:
+		s.onDescribeTopicPartitions(sl, h)
+	case codec.DescribeLogDirs:
+		s.onDescribeLogDirs(sl, h, fx)
+	default:
+		s.onGroup(sl, h, fx)
+	}
+}
+
+// Complete takes an answer.
+func (s *Session) Complete(c *session.Completion, fx *session.Effects) {
+	s.turn++
+	n := c.Ticket.Slot
+	if n-s.head >= s.tail-s.head { // of a request that has been answered: a wait that was cancelled
+		for i := range c.Extents {
+			c.Extents[i].Release()
+		}
+		s.end(fx)
+		return
+	}
+	sl := &s.slots[n%slotsMax]
+	switch sl.key {
+	case codec.Produce:
+		s.appended(sl, c)
+	case codec.Fetch:
+		s.fetched(sl, c, fx)
+	default:
+		sl.takers[c.Ticket.Part](c)
+		s.one(sl)
+	}
+	s.flush(fx)
+	s.end(fx)
+}
+
+// expect makes the ticket of one more thing to wait for.
+func (s *Session) expect(sl *slot, take func(c *session.Completion)) session.Ticket {
+	sl.takers = append(sl.takers, take)
+	sl.pending++
+	return s.ticket(sl, len(sl.takers)-1)
+}
+
+func (s *Session) ticket(sl *slot, part int) session.Ticket {
+	at := s.tail - 1 // tickets are made when a request starts, or by the one Fetch under way
+	return session.Ticket{Conn: s.info.ID, Shard: s.host.Shard(), Slot: at, Part: uint32(part)}
+}
+
+// whenDone runs finish as soon as nothing more is expected.
+func (s *Session) whenDone(sl *slot, finish func(sl *slot)) {
+	sl.finish = finish
+	if sl.pending == 0 {
+		finish(sl)
+	}
+}
+
+func (s *Session) one(sl *slot) {
+	if sl.pending--; sl.pending == 0 {
+		sl.finish(sl)
+	}
+}
+
+// answer encodes the response; it leaves when its turn has come.
+func (s *Session) answer(sl *slot, resp kmsg.Response) {
+	resp.SetVersion(sl.version)
+	sl.out = codec.BeginResponse(sl.out[:0], sl.key, sl.version, sl.correlation)
+	sl.out = resp.AppendTo(sl.out)
+	codec.EndResponse(sl.out, 0, 0)
+	sl.done = true
+}
+
+// decode reads a body that CheckBody has walked.
+func (s *Session) decode(req kmsg.Request, h *codec.Header) bool {
+	req.SetVersion(h.Version)
+	return s.decodeWith(h, func(_ int16, b []byte) error { return req.ReadFrom(b) })
+}
+
+// decodeWith runs a decoder. What it refuses closes the connection, and so does a panic
+// in it, which must not be able to stop the broker.
+func (s *Session) decodeWith(h *codec.Header, read func(version int16, b []byte) error) (ok bool) {
+	defer func() {
+		if recover() != nil {
+			s.fault, ok = fmt.Errorf("key %d version %d: %w", h.Key, h.Version, errPanic), false
+		}
+	}()
+	if err := read(h.Version, h.Body); err != nil {
+		s.fault = fmt.Errorf("key %d version %d: %w", h.Key, h.Version, err)
+		return false
+	}
+	return true
+}
+
+// flush hands over the answers that are next in order.
+func (s *Session) flush(fx *session.Effects) {
+	for s.head != s.tail {
+		sl := &s.slots[s.head%slotsMax]
+		if !sl.done {
+			return
+		}
+		s.head++
+		sl.sent = s.turn
+		switch {
+		case sl.silent:
+		case sl.key == codec.Fetch:
+			s.sendFetch(sl, fx)
+		default:
+			fx.Send(sl.out)
+		}
+	}
+}
+
+// end closes a step: what holds for the connection from now on.
+func (s *Session) end(fx *session.Effects) {
+	core.Assert(s.tail-s.head <= slotsMax, "a connection has more requests under way than slots")
+	if s.blocked && s.mayStart(s.next) {
+		s.blocked = false
+	}
+	fx.Pause = s.blocked
+	if s.close || s.fault != nil {
+		fx.Close = true
+	}
+	at := s.active + s.opt.IdleMax
+	if s.head != s.tail && s.fetch.waiting() {
+		at = s.fetch.deadline
+	}
+	if at != s.deadline {
+		s.deadline, fx.Deadline = at, at
+	}
+}
+
+// Writable does nothing: answers are bounded by what was asked for.
+func (s *Session) Writable(fx *session.Effects) { s.turn++; s.end(fx) }
+
+// Tick ends a Fetch whose time is up, and closes a connection that has been idle.
+func (s *Session) Tick(now time.Duration, fx *session.Effects) {
+	s.turn++
+	s.deadline = 0
+	switch {
+	case s.head == s.tail && now >= s.active+s.opt.IdleMax:
+		s.close = true
+	case s.head == s.tail:
+	case s.fetch.waiting() && now >= s.fetch.deadline:
+		s.fetchTimeUp(fx)
+		s.flush(fx)
+	default: // a request is under way: not idle
+		s.active = now
+	}
+	s.end(fx)
+}
+
+// Closed releases what is held.
+func (s *Session) Closed(*session.Effects) {
+	s.turn++
+	s.fetch.release()
+	s.head = s.tail
+}
+
+// errnoOf is how an answer of the shard is told to a client.
+func errnoOf(c *session.Completion) int16 {
+	switch c.Outcome {
+	case core.Done:
+		return codec.NoError
+	case core.Refused:
+		return codec.Errno(c.Code)
+	case core.Unknown:
+		return codec.RequestTimedOut // it may have taken effect; clients try again
+	}
+	return codec.NotLeaderOrFollower
+}
