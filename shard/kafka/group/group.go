@@ -52,6 +52,7 @@ type group struct {
 	company   bool          // someone joined in this step of the initial delay
 	syncTimer timer
 	ops       []*op // appends under way
+	assigning int32 // the generation whose assignments are being made durable; 0: none
 }
 
 func newGroup(c *Coordinator, id string) *group {

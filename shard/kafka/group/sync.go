@@ -56,7 +56,7 @@ func (g *group) syncRequested(r *kmsg.SyncGroupRequest) int16 {
 	}
 	g.failSync(m, errRebalanceInProgress) // the same member asked before, on another connection
 	m.sync = g.c.waiter()
-	if m.id == g.leader {
+	if m.id == g.leader && g.assigning != g.generation {
 		g.assign(r.GroupAssignment)
 	}
 	return errNone
@@ -72,14 +72,19 @@ func (g *group) allSynced() bool {
 }
 
 // assign makes the leader's assignments durable; members that it left out get an empty
-// one. The group may have moved on when that is done.
+// one. The group may have moved on when that is done. A leader that asks again meanwhile
+// only waits again: what is on its way is what everybody will get.
 func (g *group) assign(as []kmsg.SyncGroupRequestGroupAssignment) {
 	assignments := make(map[string][]byte, len(as))
 	for i := range as {
 		assignments[as[i].MemberID] = clone(as[i].MemberAssignment)
 	}
 	generation := g.generation
+	g.assigning = generation
 	g.store(func(outcome core.Outcome, code core.Code) {
+		if g.assigning == generation {
+			g.assigning = 0
+		}
 		if g.state != completing || g.generation != generation {
 			return
 		}
