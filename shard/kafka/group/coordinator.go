@@ -184,6 +184,7 @@ func (c *Coordinator) Complete(done *session.Completion, fx *session.Effects) {
 // Tick fires what is due.
 func (c *Coordinator) Tick(_ time.Duration, fx *session.Effects) {
 	c.begin(fx)
+	c.deadline = 0 // it is over: the shard is told the next one even if that is the same
 	for t := c.timers.pop(c.now); t != nil; t = c.timers.pop(c.now) {
 		if t.group != nil {
 			c.touch(t.group)
