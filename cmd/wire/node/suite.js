@@ -1,0 +1,110 @@
+// The cases of kafkajs: suite.js BOOTSTRAP PREFIX.
+const { Kafka, CompressionTypes, logLevel } = require('kafkajs')
+const assert = require('assert')
+const [addr, prefix] = process.argv.slice(2)
+const kafka = new Kafka({ brokers: [addr], logLevel: logLevel.NOTHING, retry: { initialRetryTime: 100, retries: 3 } })
+const first = 1700000000000
+const sleep = (ms) => new Promise((r) => setTimeout(r, ms))
+
+async function test(name, run) {
+  const start = Date.now()
+  let why = ''
+  try { await run() } catch (e) { why = String(e).replace(/\n/g, ' '); process.exitCode = 1; console.error(e) }
+  console.log(name, why ? 'FAIL' : 'ok', Date.now() - start, why)
+}
+async function admin(run) {
+  const a = kafka.admin()
+  await a.connect()
+  try { return await run(a) } finally { await a.disconnect() }
+}
+const create = (topic, numPartitions = 1, replicationFactor = 1) =>
+  admin((a) => a.createTopics({ topics: [{ topic, numPartitions, replicationFactor }], waitForLeaders: false }))
+
+const sample = (n, parts) => Array.from({ length: n }, (_, i) => ({
+  partition: i % parts, key: `key-${i}`, value: Buffer.from(`value ${i} \u0000\n`.repeat(1 + (i % 20))),
+  headers: { h: `header-${i}` }, timestamp: String(first + 10 * i) }))
+
+async function produce(topic, messages, compression = CompressionTypes.None, options = {}) {
+  const p = kafka.producer(options)
+  await p.connect()
+  try { await p.send({ topic, messages, acks: -1, compression }) } finally { await p.disconnect() }
+}
+async function read(topic, n, group) {
+  const c = kafka.consumer({ groupId: group, heartbeatInterval: 300, sessionTimeout: 10000 })
+  await c.connect()
+  const got = []
+  try {
+    await c.subscribe({ topic, fromBeginning: true })
+    await c.run({ eachMessage: async ({ partition, message }) => { got.push({ partition, ...message }) } })
+    for (const end = Date.now() + 20000; got.length < n && Date.now() < end;) await sleep(20)
+  } finally { await c.disconnect() }
+  return got
+}
+async function roundTrip(topic, messages, parts, compression, options) {
+  await create(topic, parts)
+  await produce(topic, messages, compression, options)
+  const got = await read(topic, messages.length, topic)
+  for (let p = 0; p < parts; p++) {
+    const line = (m, i) => [i, String(m.key), Buffer.from(m.value).toString('base64'), String(m.headers.h), m.timestamp].join('|')
+    assert.deepStrictEqual(got.filter((m) => m.partition === p).map((m) => line(m, Number(m.offset))),
+      messages.filter((m) => m.partition === p).map(line))
+  }
+}
+async function seekTime() {
+  const topic = prefix + '-seek'
+  await create(topic)
+  await produce(topic, sample(100, 1), CompressionTypes.GZIP)
+  await admin(async (a) => {
+    for (const [ms, want] of [[first, 0], [first + 1, 1], [first + 500, 50], [first + 985, 99]]) {
+      assert.strictEqual((await a.fetchTopicOffsetsByTimestamp(topic, ms))[0].offset, String(want))
+    }
+  })
+}
+async function errors() {
+  const topic = prefix + '-err'
+  await create(topic)
+  assert.strictEqual(await create(topic), false)
+  const type = (e) => e.type || (e.errors && e.errors[0].type) || (e.cause && e.cause.type)
+  const refused = (want, p) => assert.rejects(p, (e) => type(e) === want || assert.fail(`${type(e)}: ${e}`))
+  await refused('INVALID_TOPIC_EXCEPTION', create('no spaces'))
+  await refused('INVALID_REPLICATION_FACTOR', create(topic + '-rf3', 1, 3))
+  await refused('MESSAGE_TOO_LARGE', produce(topic, [{ value: Buffer.alloc(1500000, 7) }]))
+}
+async function group() {
+  const topic = prefix + '-group'
+  await create(topic, 4)
+  const member = async () => {
+    const c = kafka.consumer({ groupId: topic, heartbeatInterval: 300, sessionTimeout: 10000 })
+    const m = { c, seen: [] }
+    await c.connect()
+    await c.subscribe({ topic, fromBeginning: true })
+    await c.run({ eachMessage: async ({ partition, message }) => { m.seen.push([partition, String(message.value)]) } })
+    return m
+  }
+  const [one, two] = await Promise.all([member(), member()])
+  const end = Date.now() + 40000
+  while (!(one.seen.length && two.seen.length)) {
+    assert(Date.now() < end, `two members read ${one.seen.length} and ${two.seen.length} records`)
+    await produce(topic, sample(8, 4))
+    await sleep(200)
+  }
+  await two.c.disconnect()
+  await produce(topic, [0, 1, 2, 3].map((partition) => ({ partition, value: 'after' })))
+  while (new Set(one.seen.filter((s) => s[1] === 'after').map((s) => s[0])).size < 4) {
+    assert(Date.now() < end, 'after one left, the other did not read all partitions')
+    await sleep(50)
+  }
+  await one.c.disconnect()
+}
+(async () => {
+  await test('create', () => create(prefix + '-t', 3))
+  await test('produce-none', () => roundTrip(prefix + '-none', sample(300, 3), 3))
+  await test('produce-gzip', () => roundTrip(prefix + '-gzip', sample(300, 3), 3, CompressionTypes.GZIP))
+  await test('idempotent', () => roundTrip(prefix + '-idem', sample(300, 3), 3, CompressionTypes.None, { idempotent: true, maxInFlightRequests: 1 }))
+  await test('seek-time', seekTime)
+  await test('large', () => roundTrip(prefix + '-large', sample(1, 1).map((m) => ({ ...m, value: Buffer.alloc(900000, 7) })), 1))
+  await test('partitions-64', () => roundTrip(prefix + '-many', sample(640, 64), 64))
+  await test('errors', errors)
+  await test('group-rebalance', group)
+  console.log('done')
+})()
