@@ -34,6 +34,7 @@ func (s *Session) onGroup(sl *slot, h *codec.Header, fx *session.Effects) {
 	case *kmsg.ListGroupsRequest:
 		s.listGroups(sl, h, fx)
 	case *kmsg.OffsetCommitRequest:
+		s.failCommits(q, resp.(*kmsg.OffsetCommitResponse))
 		s.pass(sl, h, q.Group, resp, fx)
 	case *kmsg.JoinGroupRequest:
 		s.pass(sl, h, q.Group, resp, fx)
@@ -47,9 +48,6 @@ func (s *Session) onGroup(sl *slot, h *codec.Header, fx *session.Effects) {
 		s.pass(sl, h, q.Group, resp, fx)
 	default:
 		s.fault = codec.ErrUnserved
-	}
-	if c, ok := req.(*kmsg.OffsetCommitRequest); ok {
-		s.failCommits(c, resp.(*kmsg.OffsetCommitResponse))
 	}
 }
 
