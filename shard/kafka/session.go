@@ -63,7 +63,7 @@ type Session struct {
 	fault      error // why
 	turn       uint64
 	active     time.Duration // when something last came in
-	deadline   time.Duration
+	deadline   time.Duration // of the shard's timer; never later than what we wait for
 
 	produce codec.ProduceRequest // decoded within one step
 	fetch   fetch                // of the one Fetch under way
@@ -326,7 +326,9 @@ func (s *Session) end(fx *session.Effects) {
 	if s.head != s.tail && s.fetch.waiting() {
 		at = s.fetch.deadline
 	}
-	if at != s.deadline {
+	// An earlier deadline that is set already is left: Tick sets the next one, and the
+	// shard's timers are not touched by every request.
+	if s.deadline == 0 || at < s.deadline {
 		s.deadline, fx.Deadline = at, at
 	}
 }
