@@ -295,10 +295,18 @@ func (f *fake) answer(req kmsg.Request, version int16, correlation int32) kmsg.R
 	return resp
 }
 
-// someBatch is a batch of n empty-looking records, valid by header and CRC.
+// someBatch is a batch of n records; change alters it before its CRC is made.
 func someBatch(n int, change func(b []byte)) []byte {
-	b := make([]byte, 61+10*n)
+	b := make([]byte, 61, 61+10*n)
 	be := binary.BigEndian
+	var num [10]byte
+	for i := range n {
+		delta := num[:binary.PutVarint(num[:], int64(i))]
+		b = append(b, byte(2*(5+len(delta)))) // length, zigzag
+		b = append(b, 0, 0)                   // attributes, timestamp delta
+		b = append(b, delta...)
+		b = append(b, 1, 0, 0) // null key, empty value, no headers
+	}
 	be.PutUint32(b[8:], uint32(len(b)-12))
 	b[16] = 2
 	be.PutUint32(b[23:], uint32(n-1))

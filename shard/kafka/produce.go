@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"github.com/penstock/penstock/codec/batch"
 	codec "github.com/penstock/penstock/codec/kafka"
 	"github.com/penstock/penstock/core"
 	"github.com/penstock/penstock/shard/session"
@@ -72,6 +73,13 @@ func (s *Session) onProduce(sl *slot, h *codec.Header, fx *session.Effects) {
 	if sl.pending == 0 {
 		s.produced(sl)
 	}
+}
+
+// checkBatch says whether the records of one partition may be appended to the topic.
+func checkBatch(b []byte, version int16, c *core.TopicConfig, now int64) (int16, string) {
+	_, code, why := batch.CheckProduce(b, batch.Rules{Version: version, SizeMax: int(c.MaxMessageBytes), AppendTime: c.LogAppendTime,
+		Now: now, BeforeMax: c.TimestampBeforeMaxMs, AfterMax: c.TimestampAfterMaxMs})
+	return codec.Errno(code), why
 }
 
 // writable finds the topic, or says why it cannot be written.

@@ -155,7 +155,7 @@ func TestBatchesThatAClientMayNotSendAreRefused(t *testing.T) {
 		{"zstd before 7", 6, 76, someBatch(1, func(b []byte) { b[22] = 4 })},
 		{"zstd", 7, 0, someBatch(1, func(b []byte) { b[22] = 4 })},
 		{"append time", 9, 32, someBatch(1, func(b []byte) { b[22] = 8 })},
-		{"future", 9, 32, someBatch(1, func(b []byte) { be.PutUint64(b[35:], 1_000_000+3600_001) })},
+		{"future", 9, 32, someBatch(1, func(b []byte) { be.PutUint64(b[27:], 1_000_000+3600_001) })},
 		{"two batches", 9, 87, append(someBatch(1, nil), someBatch(1, nil)...)},
 		{"old format", 9, 87, someBatch(1, func(b []byte) { b[16] = 1 })},
 		{"too large", 9, 10, someBatch(200_000, nil)},
@@ -206,14 +206,14 @@ func TestTheFirstBatchIsReturnedWholeAboveMaxBytes(t *testing.T) {
 	f := newFake(t, normalListener, Options{})
 	topic := f.topic("t", 0, 0)
 	f.ask(produceOf("t", topic.ID, -1, someBatch(100, nil), someBatch(100, nil)), 9)
-	full := make([]int, 2)
+	full, want := make([]int, 2), len(someBatch(100, nil))
 	for range 2 {
 		req := fetchOf("t", topic.ID, 0, 1, 0, 0)
 		req.MaxBytes = 10
 		resp := f.ask(req, 12).(*kmsg.FetchResponse)
 		got := 0
 		for i, p := range resp.Topics[0].Partitions {
-			if n := len(p.RecordBatches); n == 1061 {
+			if n := len(p.RecordBatches); n == want {
 				got++
 				full[i]++
 			} else if n != 0 || p.RecordBatches == nil {
