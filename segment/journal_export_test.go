@@ -35,6 +35,9 @@ func (w *JournalWriter) Write(index int32, base core.Offset, bufs ...[]byte) (se
 // Release forgets groups.
 func (w *JournalWriter) Release(upTo uint64) { w.j.release(upTo) }
 
+// Close closes the file.
+func (w *JournalWriter) Close() error { return w.j.close() }
+
 // Replay reads a journal back: fn gets the data entries.
 func Replay(f FS, dir string, from uint64, fn func(base core.Offset, data []byte)) (groups int, torn bool, err error) {
 	rep, err := replayJournal(f, dir, from, func(e entry, data []byte) error {

@@ -23,6 +23,7 @@ func journalWorkload(t *testing.T, n int, early bool) func(*powercut.Rig, string
 		if err != nil {
 			t.Fatal(err)
 		}
+		defer func() { _ = w.Close() }()
 		r := rand.New(rand.NewPCG(1, 1))
 		for i := range int64(n) {
 			b := segment.MakeBatch(core.Offset(i*2), 1, r.IntN(20000), r)

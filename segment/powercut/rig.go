@@ -70,16 +70,16 @@ func Record(t *testing.T, workload func(r *Rig, dir string)) *Rig {
 	if err != nil {
 		t.Skipf("\n\n*** POWER CUT: NOT PROVEN HERE: mount of a FUSE file system: %v ***\n", err)
 	}
-	defer func() { _ = srv.Unmount() }()
+	defer r.undo(srv.Unmount)
 	disk := filepath.Join(served, "disk")
 	loop, err := run("losetup", "--find", "--show", disk)
 	if err != nil {
 		t.Skipf("\n\n*** POWER CUT: NOT PROVEN HERE: no loop device: %v ***\n", err)
 	}
-	defer func() { _, _ = run("losetup", "--detach", loop) }()
+	defer r.must("losetup", "--detach", loop)
 	r.must("mkfs.ext4", "-q", "-F", "-J", "size=4", "-E", "lazy_itable_init=0,lazy_journal_init=0,nodiscard", loop)
 	r.must("mount", loop, mounted)
-	defer func() { _, _ = run("umount", mounted) }()
+	defer r.unmount(mounted)
 	r.must("sync", "-f", mounted)
 	r.mu.Lock()
 	r.base, r.on = append([]byte(nil), r.img...), true
@@ -111,6 +111,21 @@ func missing() string {
 func run(name string, args ...string) (string, error) {
 	out, err := exec.Command(name, args...).CombinedOutput()
 	return strings.TrimSpace(string(out)), err
+}
+
+// unmount fails the test if a file is still open, and takes the mount away all the same:
+// a dead one would stay on the machine.
+func (r *Rig) unmount(dir string) {
+	if out, err := run("umount", dir); err != nil {
+		r.t.Errorf("umount: %v: %s: close every file before the workload or the check returns", err, out)
+		_, _ = run("umount", "--lazy", dir)
+	}
+}
+
+func (r *Rig) undo(fn func() error) {
+	if err := fn(); err != nil {
+		r.t.Errorf("undo: %v", err)
+	}
 }
 
 func (r *Rig) must(name string, args ...string) {
@@ -172,7 +187,7 @@ func (r *Rig) mount(image []byte, check func(dir string)) {
 		r.t.Fatal(err)
 	}
 	r.must("mount", "-o", "loop", file, mounted)
-	defer r.must("umount", mounted) // also when check ends the test
+	defer r.unmount(mounted) // also when check ends the test
 	check(mounted)
 }
 
