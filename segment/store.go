@@ -1,13 +1,14 @@
 package segment
 
 import (
+	"errors"
 	"time"
 
 	"github.com/penstock/penstock/core"
 )
 
 // Config is what a store needs. The workers run jobs of this store; Host is called on
-// the loop.
+// the loop. Zero sizes take the defaults below.
 type Config struct {
 	Shard           core.ShardID
 	FS              FS // the data directory
@@ -22,6 +23,19 @@ type Config struct {
 	Read            core.Worker
 	Host            Host
 }
+
+const (
+	arenaDefault      = 96 << 20
+	chunkDefault      = 64 << 10
+	journalDefault    = 512 << 20
+	checkpointDefault = 64 << 20
+
+	pendingMax   = 8 << 20 // bytes that wait for a group before reading stops
+	strideChunks = 2       // full chunks of a log that make a write worth while
+	tickEvery    = 100     // ms
+	idleEvery    = 1000    // ms: partial chunks are written after about this time
+	retainEvery  = 30000   // ms
+)
 
 // Host is called back by the store, always on the loop.
 type Host interface {
@@ -38,53 +52,276 @@ type Host interface {
 	Relieved()
 }
 
-// LogConfig is the part of a topic's configuration that a log obeys.
+// LogConfig is the part of a topic's configuration that a log obeys; -1 is no limit.
 type LogConfig struct {
-	Durability                                                                   core.Durability
-	SegmentBytes, SegmentMs, RetentionMs, RetentionBytes, FlushMs, FlushMessages int64
+	Durability     core.Durability
+	SegmentBytes   int64
+	SegmentMs      int64
+	RetentionMs    int64
+	RetentionBytes int64
+	FlushMs        int64
+	FlushMessages  int64
 }
 
 // Stats are counters of one store, a snapshot.
 type Stats struct {
-	Appended, Journaled, Written int64 // bytes
-	Commits, Checkpoints         int64
-	ChunksFree, Chunks, Logs     int
-	Pending                      int64 // bytes not yet in a group
+	Appended, Written    int64 // bytes, by appends and into segments
+	Commits, Checkpoints int64
+	Chunks, ChunksFree   int
+	Logs                 int
+	Pending              int64 // bytes that wait for a group commit
 }
 
 // Store keeps the logs of one shard. All methods are called on the loop.
 type Store struct {
-	cfg Config
+	cfg       Config
+	arena     *arena
+	j         *journal
+	logs      map[core.PartitionID]*Log
+	failed    error
+	full      bool // the disk is: appends are refused, writes tried again
+	retryAt   int64
+	pressed   bool
+	pending   int64
+	sinceMark int64
+	unsynced  []*Log // have spans for the next group
+	writable  []*Log // have a stride of full chunks
+	dirtyLogs []*Log // have bytes that are not in their segment, or are not durable there
+	markLogs  []*Log // changed since the latest checkpoint
+	trims     []trim // for the next group
+	drops     []dropTask
+	zombies   []dropTask // unlinked, and held by a reader
+	dead      []*chunk   // of removed logs, until the writer is done
+	flushDue  bool
+	idleAt    int64
+	retainAt  int64
+	group     syncJob
+	write     writeJob
+	ckSeq     uint64
+	stopping  func(error)
+	stats     Stats
 }
 
 // OpenStore makes the arena and an empty journal; it blocks, and comes after Recover.
-func OpenStore(c Config) (*Store, error) { return &Store{cfg: c}, nil }
+func OpenStore(c Config) (*Store, error) {
+	def := func(v *int64, d int64) {
+		if *v == 0 {
+			*v = d
+		}
+	}
+	def(&c.ArenaBytes, arenaDefault)
+	def(&c.JournalBytes, journalDefault)
+	def(&c.CheckpointBytes, checkpointDefault)
+	if c.ChunkBytes == 0 {
+		c.ChunkBytes = chunkDefault
+	}
+	s := &Store{cfg: c, logs: map[core.PartitionID]*Log{}}
+	s.group.s, s.write.s = s, s
+	dir := shardDir(c.Shard)
+	if err := c.FS.MkdirAll(dir); err != nil {
+		return nil, err
+	}
+	var err error
+	if s.ckSeq, err = checkpointSequence(c.FS, dir); err != nil {
+		return nil, err
+	}
+	id, err := writeArenaID(c.FS, dir, c.ArenaBytes, c.Env)
+	if err != nil {
+		return nil, err
+	}
+	if s.arena, err = openArena(c.Arena, arenaName(c.Shard), c.ArenaBytes, c.ChunkBytes, id); err != nil {
+		return nil, err
+	}
+	if s.j, err = openJournal(c.FS, dir, c.JournalBytes); err != nil {
+		return nil, err
+	}
+	now := c.Env.Wall()
+	s.idleAt, s.retainAt = now+idleEvery, now+retainEvery
+	return s, nil
+}
+
+func shardDir(id core.ShardID) string { return "shards/" + itoa(int(id)) }
 
 // Open makes a log known; r is nil for a new partition. It does no I/O.
 func (s *Store) Open(id core.PartitionID, c LogConfig, r *Recovered) *Log {
-	return &Log{s: s, id: id, cfg: c}
+	l := &Log{s: s, id: id, cfg: c}
+	if r != nil {
+		l.start, l.end, l.durable = r.Start, r.End, r.End
+		l.segs, l.mark = r.segs, r.mark
+		if r.Quarantined != nil {
+			l.bad = core.ErrQuarantined
+		}
+	}
+	l.mark.id = id
+	s.logs[id] = l
+	s.remark(l)
+	return l
 }
 
-// SetConfig changes what a log obeys, from now on.
-func (s *Store) SetConfig(l *Log, c LogConfig) { l.cfg = c }
+// SetConfig changes what a log obeys, from now on. A log that becomes synced has its
+// unsynced past flushed first: durable moves over it when that is done.
+func (s *Store) SetConfig(l *Log, c LogConfig) {
+	if c.Durability != l.cfg.Durability && l.durable < l.end {
+		s.flushDue, l.since = true, 1
+		s.dirty(l)
+	}
+	l.cfg = c
+}
 
-// Remove forgets a log whose topic was deleted, and deletes its files in a job.
-func (s *Store) Remove(l *Log) {}
+// dirty puts a log on the list of those with bytes to write or to sync.
+func (s *Store) dirty(l *Log) {
+	if !l.inDirty {
+		l.inDirty = true
+		s.dirtyLogs = append(s.dirtyLogs, l)
+	}
+	s.remark(l)
+}
 
-// Commit ends a turn: it starts what is due.
-func (s *Store) Commit() {}
+func (s *Store) remark(l *Log) {
+	if !l.inMark {
+		l.inMark = true
+		s.markLogs = append(s.markLogs, l)
+	}
+}
+
+func (s *Store) wantWrite(l *Log) {
+	if !l.inWrite {
+		l.inWrite = true
+		s.writable = append(s.writable, l)
+	}
+}
+
+// room says whether an append of this size finds its chunks.
+func (s *Store) room(size int) bool {
+	need := size/s.arena.chunkBytes + 2
+	if len(s.arena.free) < need {
+		s.arena.sweep()
+	}
+	return len(s.arena.free) >= need
+}
+
+// low says that less than a tenth of the pool is free.
+func (s *Store) low() bool { return len(s.arena.free) < len(s.arena.chunks)/10+1 }
+
+// Commit ends a turn: it starts what is due and has no job under way.
+func (s *Store) Commit() {
+	if s.failed != nil {
+		s.finish()
+		return
+	}
+	s.commitGroup()
+	s.startWrite()
+	if p := s.Pressure(); s.pressed && !p {
+		s.cfg.Host.Relieved()
+	}
+	s.finish()
+}
 
 // Tick does what depends on time; see NextTick.
-func (s *Store) Tick() {}
+func (s *Store) Tick() {
+	now := s.cfg.Env.Wall()
+	if s.full && now >= s.retryAt {
+		s.flushDue = true
+	}
+	for _, l := range s.dirtyLogs {
+		if l.cfg.Durability == core.Interval && l.since > 0 && now-l.since >= l.cfg.FlushMs {
+			s.flushDue = true
+			break
+		}
+	}
+	if now >= s.idleAt || now < s.idleAt-idleEvery {
+		s.idleAt = now + idleEvery
+		s.write.idle = true
+	}
+	if now >= s.retainAt || now < s.retainAt-retainEvery {
+		s.retainAt = now + retainEvery
+		s.retain(now)
+	}
+	rest := s.zombies[:0]
+	for _, d := range s.zombies {
+		if d.seg.pin.Held() {
+			rest = append(rest, d)
+		} else {
+			s.drops = append(s.drops, d)
+		}
+	}
+	s.zombies = rest
+	s.arena.sweep()
+	s.Commit()
+}
 
 // NextTick is how long from now Tick wants to be called.
-func (s *Store) NextTick() time.Duration { return 100 * time.Millisecond }
+func (s *Store) NextTick() time.Duration {
+	for _, l := range s.dirtyLogs {
+		if l.cfg.Durability == core.Interval && l.cfg.FlushMs < tickEvery {
+			return time.Duration(max(l.cfg.FlushMs/2, 1)) * time.Millisecond
+		}
+	}
+	return tickEvery * time.Millisecond
+}
 
-// Pressure says to stop reading from producers.
-func (s *Store) Pressure() bool { return false }
+// Pressure says to stop reading from producers: Relieved follows.
+func (s *Store) Pressure() bool {
+	if s.low() {
+		s.arena.sweep()
+	}
+	p := s.failed == nil && (s.pending > pendingMax || s.low() || s.group.blocked)
+	s.pressed = p
+	return p
+}
+
+// fail is final: what is not durable now will never be acknowledged.
+func (s *Store) fail(err error) {
+	if s.failed == nil {
+		s.failed = err
+		s.cfg.Host.Failed(nil, err)
+	}
+}
 
 // Shutdown writes and syncs everything, then calls done on the loop.
-func (s *Store) Shutdown(done func(error)) { done(nil) }
+func (s *Store) Shutdown(done func(error)) {
+	s.stopping = done
+	s.Commit()
+}
+
+// finish ends a shutdown once nothing is left to do.
+func (s *Store) finish() {
+	if s.stopping == nil || s.group.flying || s.write.flying {
+		return
+	}
+	if s.failed == nil && !s.full && (len(s.unsynced) > 0 || len(s.trims) > 0 || len(s.markLogs) > 0) {
+		return
+	}
+	done, err := s.stopping, s.failed
+	if err == nil && s.full {
+		err = core.ErrDiskFull
+	}
+	s.stopping = nil
+	done(errors.Join(err, s.close()))
+}
+
+func (s *Store) close() error {
+	var errs []error
+	for _, l := range s.logs {
+		errs = append(errs, l.closeFiles())
+	}
+	return errors.Join(errs...) // the arena stays mapped: readers may hold its chunks
+}
+
+// closeFiles leaves open what a reader still holds: the process ends.
+func (l *Log) closeFiles() (err error) {
+	for _, g := range l.segs {
+		if !g.pin.Held() && g.file != nil {
+			err = errors.Join(err, g.file.Close())
+			g.file = nil
+		}
+	}
+	return err
+}
 
 // Stats is a snapshot.
-func (s *Store) Stats() Stats { return Stats{} }
+func (s *Store) Stats() Stats {
+	st := s.stats
+	st.Chunks, st.ChunksFree, st.Logs, st.Pending = len(s.arena.chunks), len(s.arena.free), len(s.logs), s.pending
+	return st
+}

@@ -1,0 +1,202 @@
+package segment
+
+import (
+	"encoding/binary"
+	"errors"
+	"hash/crc32"
+	"io/fs"
+
+	"github.com/penstock/penstock/core"
+)
+
+// A checkpoint says from where each partition has to be verified, and from which group
+// on the journal has to be replayed. Two files are written in turn; the valid one with
+// the higher sequence counts. All numbers are little endian.
+//
+//	0 "PNSTKCKP" | 8 version u32 | 12 count u32 | 16 sequence | 24 journal sequence | marks… | CRC32C of all before
+//	mark: topic 16 | index i32 | blob length u32 | segment | pos | end | start | blob at | blob
+const (
+	ckMagic   = "PNSTKCKP"
+	ckVersion = 1
+	ckHead    = 32
+	ckMark    = 64
+)
+
+// mark is a point of a partition up to which all is durable in segments.
+type mark struct {
+	id      core.PartitionID
+	segment core.Offset
+	pos     core.FilePos
+	end     core.Offset
+	start   core.Offset
+	blobAt  core.Offset
+	blob    []byte
+}
+
+func checkpointName(dir string, seq uint64) string {
+	return dir + "/checkpoint." + string("ab"[seq%2])
+}
+
+func encodeCheckpoint(seq, jseq uint64, marks []mark) []byte {
+	le := binary.LittleEndian
+	b := make([]byte, ckHead, ckHead+len(marks)*(ckMark+16))
+	copy(b, ckMagic)
+	le.PutUint32(b[8:], ckVersion)
+	le.PutUint32(b[12:], uint32(len(marks)))
+	le.PutUint64(b[16:], seq)
+	le.PutUint64(b[24:], jseq)
+	for i := range marks {
+		m := &marks[i]
+		b = append(b, m.id.Topic[:]...)
+		b = le.AppendUint32(b, uint32(m.id.Index))
+		b = le.AppendUint32(b, uint32(len(m.blob)))
+		for _, v := range [...]int64{int64(m.segment), int64(m.pos), int64(m.end), int64(m.start), int64(m.blobAt)} {
+			b = le.AppendUint64(b, uint64(v))
+		}
+		b = append(b, m.blob...)
+	}
+	return le.AppendUint32(b, crc32.Checksum(b, castagnoli))
+}
+
+// writeCheckpoint makes it durable; the other of the two files stays as it is.
+func writeCheckpoint(fsys FS, name string, seq, jseq uint64, marks []mark) error {
+	f, err := fsys.Open(name, ReadWrite)
+	if errors.Is(err, fs.ErrNotExist) {
+		f, err = fsys.Open(name, Create)
+	}
+	if err != nil {
+		return err
+	}
+	b := encodeCheckpoint(seq, jseq, marks)
+	if _, err = f.WriteAt(b, 0); err == nil {
+		err = f.Truncate(int64(len(b)))
+	}
+	if err == nil {
+		err = f.Datasync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	return fsys.SyncDir(dirOf(name))
+}
+
+// checkpoint is one as read; found says that there is a valid one.
+type checkpoint struct {
+	found     bool
+	seq, jseq uint64
+	marks     []mark
+}
+
+// readCheckpoint reads one file. A torn or missing one is not found, and no error.
+func readCheckpoint(fsys FS, name string) (c checkpoint, err error) {
+	f, err := fsys.Open(name, ReadOnly)
+	if errors.Is(err, fs.ErrNotExist) {
+		return c, nil
+	}
+	if err != nil {
+		return c, err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	size, err := f.Size()
+	if err != nil || size < ckHead+4 {
+		return c, err
+	}
+	b := make([]byte, size)
+	if _, err := f.ReadAt(b, 0); err != nil {
+		return c, err
+	}
+	le := binary.LittleEndian
+	body := b[:size-4]
+	if string(b[:8]) != ckMagic || crc32.Checksum(body, castagnoli) != le.Uint32(b[size-4:]) {
+		return c, nil
+	}
+	if le.Uint32(b[8:]) > ckVersion {
+		return c, errors.New(name + " has a newer format: use the newer program")
+	}
+	c.seq, c.jseq = le.Uint64(b[16:]), le.Uint64(b[24:])
+	body = body[ckHead:]
+	for range le.Uint32(b[12:]) {
+		if len(body) < ckMark {
+			return checkpoint{}, nil
+		}
+		at := func(i int) int64 { return int64(le.Uint64(body[24+8*i:])) }
+		n := int(le.Uint32(body[20:]))
+		m := mark{id: core.PartitionID{Topic: core.TopicID(body[:16]), Index: int32(le.Uint32(body[16:]))},
+			segment: core.Offset(at(0)), pos: core.FilePos(at(1)), end: core.Offset(at(2)), start: core.Offset(at(3)), blobAt: core.Offset(at(4))}
+		if len(body) < ckMark+n {
+			return checkpoint{}, nil
+		}
+		m.blob = body[ckMark : ckMark+n]
+		body = body[ckMark+n:]
+		c.marks = append(c.marks, m)
+	}
+	c.found = true
+	return c, nil
+}
+
+// latestCheckpoint is the newer of the two of a directory.
+func latestCheckpoint(fsys FS, dir string) (checkpoint, error) {
+	a, err := readCheckpoint(fsys, checkpointName(dir, 0))
+	b, err2 := readCheckpoint(fsys, checkpointName(dir, 1))
+	if b.seq > a.seq || !a.found {
+		a = b
+	}
+	return a, errors.Join(err, err2)
+}
+
+func checkpointSequence(fsys FS, dir string) (uint64, error) {
+	c, err := latestCheckpoint(fsys, dir)
+	return c.seq, err
+}
+
+func dirOf(name string) string {
+	for i := len(name) - 1; i >= 0; i-- {
+		if name[i] == '/' {
+			return name[:i]
+		}
+	}
+	return "."
+}
+
+// The arena id file says which arena belongs to a shard of this data directory.
+//
+//	0 "PNSTKAID" | 8 size i64 | 16 id 16 | 32 CRC32C of 0..32
+const aidMagic = "PNSTKAID"
+
+func writeArenaID(fsys FS, dir string, size int64, env core.Env) (id [16]byte, err error) {
+	le := binary.LittleEndian
+	le.PutUint64(id[:], env.Rand())
+	le.PutUint64(id[8:], env.Rand())
+	b := append([]byte(aidMagic), make([]byte, 24)...)
+	le.PutUint64(b[8:], uint64(size))
+	copy(b[16:], id[:])
+	b = le.AppendUint32(b, crc32.Checksum(b, castagnoli))
+	name := dir + "/arena"
+	f, err := fsys.Open(name, ReadWrite)
+	if errors.Is(err, fs.ErrNotExist) {
+		f, err = fsys.Open(name, Create)
+	}
+	if err != nil {
+		return id, err
+	}
+	_, err = f.WriteAt(b, 0)
+	return id, errors.Join(err, f.Close())
+}
+
+func readArenaID(fsys FS, dir string) (id [16]byte, size int64, err error) {
+	f, err := fsys.Open(dir+"/arena", ReadOnly)
+	if errors.Is(err, fs.ErrNotExist) {
+		return id, 0, nil
+	}
+	if err != nil {
+		return id, 0, err
+	}
+	var b [36]byte
+	n, _ := f.ReadAt(b[:], 0)
+	le := binary.LittleEndian
+	if n == len(b) && string(b[:8]) == aidMagic && crc32.Checksum(b[:32], castagnoli) == le.Uint32(b[32:]) {
+		size = int64(le.Uint64(b[8:]))
+		copy(id[:], b[16:])
+	}
+	return id, size, f.Close()
+}

@@ -1,0 +1,296 @@
+package segment
+
+import (
+	"errors"
+
+	"github.com/penstock/penstock/core"
+)
+
+// writeJob writes chunks into segments, and on demand syncs segments and writes the
+// checkpoint. One is under way at a time.
+type writeJob struct {
+	s      *Store
+	flying bool
+	idle   bool // partial chunks too, at the next start
+
+	tasks []writeTask
+	bufs  [][]byte
+	syncs []*segfile
+	durs  []committed
+	ck    []mark // nil: no checkpoint
+	ckSeq uint64
+	jseq  uint64 // groups up to this one are covered by the checkpoint
+	drop  []dropTask
+
+	done  int   // tasks that succeeded
+	err   error // of a write: tried again if the disk is full
+	fatal error // of a sync
+}
+
+// writeTask writes bufs[from:to] at pos of a segment.
+type writeTask struct {
+	l        *Log
+	g        *segfile
+	pos, end core.FilePos
+	from, to int
+}
+
+// dropTask deletes a segment file of a log, or with seg nil its directory.
+type dropTask struct {
+	id     core.PartitionID
+	seg    *segfile
+	closed bool
+}
+
+// Run touches the files, in the order that makes each step safe: data, sync, checkpoint.
+func (j *writeJob) Run() {
+	fs := j.s.cfg.FS
+	for i, d := range j.drop {
+		name := partitionDir(d.id)
+		if d.seg != nil {
+			name = segName(d.id, d.seg.base)
+		}
+		_ = fs.Remove(name) // what stays is below the log start: the next start removes it
+		if d.seg != nil && d.seg.file != nil && !d.seg.pin.Held() {
+			_ = d.seg.file.Close() // nobody takes a new hold: it is in no log any more
+			d.closed = true
+			j.drop[i] = d
+		}
+	}
+	for _, t := range j.tasks {
+		if j.err = t.g.write(fs, j.bufs[t.from:t.to], t.pos, int64(t.end-t.pos)); j.err != nil {
+			return
+		}
+		j.done++
+	}
+	for _, g := range j.syncs {
+		if g.w.file != nil {
+			_ = g.w.file.Writeback(0, int64(g.submitted)) // only a hint
+		}
+	}
+	for _, g := range j.syncs {
+		if j.fatal = g.sync(fs); j.fatal != nil {
+			return
+		}
+	}
+	if j.ck != nil {
+		j.err = writeCheckpoint(fs, checkpointName(shardDir(j.s.cfg.Shard), j.ckSeq), j.ckSeq, j.jseq, j.ck)
+	}
+}
+
+// Done lets readers see the files, frees chunks and moves durable.
+func (j *writeJob) Done() {
+	s := j.s
+	j.flying = false
+	for i, t := range j.tasks {
+		if i < j.done {
+			t.l.wrote(t)
+		} else {
+			t.g.submitted = t.g.written
+			s.dirty(t.l)
+		}
+	}
+	for _, c := range s.dead {
+		s.arena.retire(c)
+	}
+	s.dead = s.dead[:0]
+	s.settle(j)
+	if j.fatal == nil && j.err == nil {
+		for _, g := range j.syncs {
+			g.unsynced = false
+		}
+		for _, d := range j.durs {
+			if !d.l.gone {
+				d.l.moveDurable(d.next)
+			}
+		}
+		if j.ck != nil {
+			s.j.release(j.jseq)
+			s.ckSeq = j.ckSeq
+			s.stats.Checkpoints++
+		}
+	} else if j.ck != nil {
+		for _, l := range s.logs {
+			s.remark(l) // it is written again in full
+		}
+	}
+	for _, d := range j.drop {
+		if d.seg != nil && d.seg.file != nil && !d.closed {
+			s.zombies = append(s.zombies, d) // a reader holds it: closed later
+		}
+	}
+	clear(j.tasks)
+	clear(j.bufs)
+	j.tasks, j.bufs, j.syncs, j.durs, j.drop, j.ck = j.tasks[:0], j.bufs[:0], j.syncs[:0], j.durs[:0], j.drop[:0], nil
+	s.Commit()
+}
+
+// settle decides what an error means: a full disk is waited for, all others are final.
+func (s *Store) settle(j *writeJob) {
+	switch {
+	case j.fatal != nil:
+		s.fail(j.fatal)
+	case errors.Is(j.err, core.ErrDiskFull):
+		s.full, s.retryAt = true, s.cfg.Env.Wall()+idleEvery
+	case j.err != nil:
+		s.fail(j.err)
+	case j.done > 0:
+		s.full = false
+	}
+}
+
+// wrote notes that a task's bytes are in the file.
+func (l *Log) wrote(t writeTask) {
+	g := t.g
+	g.written = t.end
+	if g.file == nil {
+		g.file = g.w.file
+	}
+	for _, c := range l.chunks {
+		if c.seg == g && c.pos < t.end {
+			c.written = min(c.len, int(t.end-c.pos))
+		}
+	}
+	l.s.stats.Written += int64(t.end - t.pos)
+	if !l.gone {
+		l.reap()
+	}
+}
+
+// startWrite starts the writer if something is due and it is free.
+func (s *Store) startWrite() {
+	j := &s.write
+	if j.flying {
+		return
+	}
+	j.done, j.err, j.fatal = 0, nil, nil
+	j.drop = append(j.drop, s.drops...)
+	s.drops = s.drops[:0]
+	retry := !s.full || s.cfg.Env.Wall() >= s.retryAt || s.stopping != nil
+	check := retry && (s.sinceMark >= s.cfg.CheckpointBytes || s.group.blocked || s.stopping != nil && s.quiet())
+	switch {
+	case check:
+		s.startCheckpoint()
+	case s.flushDue && retry:
+		s.flushDue = false
+		s.sweepDirty(func(l *Log) bool { return l.cfg.Durability != core.Synced || l.held.next > 0 || s.full })
+	case j.idle && retry, s.low() && retry:
+		s.gatherIdle()
+	case retry:
+		for i, l := range s.writable {
+			s.writable[i] = nil
+			l.inWrite = false
+			s.gather(l, false)
+		}
+		s.writable = s.writable[:0]
+	}
+	if len(j.tasks) == 0 && len(j.syncs) == 0 && j.ck == nil && len(j.drop) == 0 {
+		return
+	}
+	j.flying = true
+	s.cfg.Write.Submit(j)
+}
+
+// quiet says that no group commit is due or under way: the last checkpoint covers all.
+func (s *Store) quiet() bool {
+	return !s.group.flying && len(s.unsynced) == 0 && len(s.trims) == 0 && len(s.markLogs) > 0
+}
+
+// gather hands the unwritten bytes of a log to the writer: full chunks, or all.
+func (s *Store) gather(l *Log, all bool) {
+	j := &s.write
+	l.full = 0
+	var t *writeTask
+	for _, c := range l.chunks {
+		from := max(c.pos, c.seg.submitted)
+		if from >= c.end() || !all && !c.closed {
+			continue
+		}
+		if t == nil || t.g != c.seg {
+			j.tasks = append(j.tasks, writeTask{l: l, g: c.seg, pos: from, end: from, from: len(j.bufs), to: len(j.bufs)})
+			t = &j.tasks[len(j.tasks)-1]
+		}
+		j.bufs = append(j.bufs, c.buf[from-c.pos:c.len])
+		t.end, t.to = c.end(), len(j.bufs)
+		c.seg.submitted, c.seg.unsynced = c.end(), true
+	}
+}
+
+// gatherIdle writes everything, and takes back the chunks that nobody fills.
+func (s *Store) gatherIdle() {
+	s.write.idle = false
+	rest := s.dirtyLogs[:0]
+	for _, l := range s.dirtyLogs {
+		if l.gone {
+			l.inDirty = false
+			continue
+		}
+		s.gather(l, true)
+		if n := len(l.chunks); n > 0 {
+			l.chunks[n-1].closed = true
+			l.reap()
+		}
+		if len(l.chunks) == 0 && l.durable == l.end && len(l.toSync(nil)) == 0 {
+			l.inDirty = false
+			continue
+		}
+		rest = append(rest, l)
+	}
+	s.dirtyLogs = rest
+}
+
+// sweepDirty writes and syncs the dirty logs that pick chooses.
+func (s *Store) sweepDirty(pick func(*Log) bool) {
+	j := &s.write
+	for _, l := range s.dirtyLogs {
+		if l.gone || !pick(l) {
+			continue
+		}
+		s.gather(l, true)
+		j.syncs = l.toSync(j.syncs)
+		l.since = 0
+		j.durs = append(j.durs, committed{l: l, next: l.end})
+	}
+}
+
+// toSync appends the segments with writes since their last sync: they are the latest.
+func (l *Log) toSync(dst []*segfile) []*segfile {
+	for i := len(l.segs) - 1; i >= 0; i-- {
+		g := l.segs[i]
+		if g.unsynced {
+			dst = append(dst, g)
+		} else if g.sealed && g.written == g.end {
+			break
+		}
+	}
+	return dst
+}
+
+// startCheckpoint writes and syncs everything appended up to now, then the checkpoint.
+// Groups up to the latest one hold nothing that is above the marks.
+func (s *Store) startCheckpoint() {
+	j := &s.write
+	s.sinceMark = 0
+	s.sweepDirty(func(*Log) bool { return true })
+	for i, l := range s.markLogs {
+		s.markLogs[i] = nil
+		l.inMark = false
+		if l.gone {
+			continue
+		}
+		l.mark.start = l.start
+		if l.mark.end != l.end || l.mark.blobAt != l.end {
+			l.mark.end, l.mark.blobAt = l.end, l.end
+			l.mark.blob = s.cfg.Host.Snapshot(l, nil)
+			if n := len(l.segs); n > 0 {
+				l.mark.segment, l.mark.pos = l.segs[n-1].base, l.segs[n-1].end
+			}
+		}
+	}
+	s.markLogs = s.markLogs[:0]
+	j.ck = make([]mark, 0, len(s.logs))
+	for _, l := range s.logs {
+		j.ck = append(j.ck, l.mark)
+	}
+	j.ckSeq, j.jseq = s.ckSeq+1, s.j.sequence
+}
