@@ -149,6 +149,8 @@ func TestCompactionKeepsThePartitionBoundedAndLosesNothing(t *testing.T) {
 				}
 			case 8:
 				w.failAll(core.Refused, core.ErrBusy)
+			case 12:
+				w.failFirst()
 			case 9:
 				blob = w.c.Snapshot(nil)
 			case 10:
@@ -183,6 +185,22 @@ func (w *world) failAll(outcome core.Outcome, code core.Code) {
 	w.end = w.start
 	if n := len(w.log); n > 0 {
 		w.end = w.log[n-1].last + 1
+	}
+}
+
+// failFirst refuses the oldest append alone; those behind it move up.
+func (w *world) failFirst() {
+	if len(w.queue) > 0 {
+		l := w.queue[0]
+		w.queue = w.queue[1:]
+		w.end = l.base
+		for i := range w.queue {
+			k := &w.queue[i]
+			k.base, k.last = w.end, w.end+k.last-k.base
+			w.end = k.last + 1
+			batch.Stamp{Base: k.base, Epoch: 1, AppendTime: -1}.Apply(k.batch[:batch.HeaderSize], k.batch[batch.HeaderSize:])
+		}
+		w.complete(session.Completion{Ticket: l.ticket, Outcome: core.Refused, Code: core.ErrBusy})
 	}
 }
 
