@@ -32,7 +32,7 @@ func (s sar) config() *sarama.Config {
 	c.Producer.Return.Successes = true
 	c.Producer.Partitioner = sarama.NewManualPartitioner
 	c.Producer.Flush.Frequency = 5 * time.Millisecond
-	c.Producer.MaxMessageBytes = 4 << 20
+	c.Producer.Retry.Max = 20 // a new topic's leader may need a moment
 	c.Consumer.Return.Errors = true
 	c.Consumer.Offsets.Initial = sarama.OffsetOldest
 	c.Consumer.Group.Heartbeat.Interval = 300 * time.Millisecond
@@ -61,6 +61,9 @@ func (s sar) produce(topic, codec string, idempotent bool, rs []record) error {
 		return err
 	}
 	c.Producer.RequiredAcks = sarama.WaitForAll
+	if len(rs) == 1 { // the one record that is too large must reach the broker
+		c.Producer.MaxMessageBytes = 4 << 20
+	}
 	if idempotent {
 		c.Producer.Idempotent = true
 		c.Net.MaxOpenRequests = 1

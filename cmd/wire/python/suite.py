@@ -36,7 +36,7 @@ def sample(n, parts):
 
 
 def produce(topic, records, codec=None, **more):
-    p = KafkaProducer(bootstrap_servers=addr, acks="all", compression_type=codec, linger_ms=5, max_request_size=4 << 20, **more)
+    p = KafkaProducer(bootstrap_servers=addr, acks="all", compression_type=codec, linger_ms=5, max_request_size=4 << 20, retries=10, **more)
     sent = [p.send(topic, v, k, [("h", h)], part, ts) for part, k, v, h, ts in records]
     p.flush(20)
     for s in sent:
