@@ -192,3 +192,16 @@ func TestOneDamagedHeaderOfTheJournalIsSurvivedAndTwoAreReported(t *testing.T) {
 		t.Errorf("want a CorruptError, not %v", err)
 	}
 }
+
+func TestAJournalOlderThanItsCheckpointIsReported(t *testing.T) {
+	f := fakefs.New()
+	var s story
+	s.write(f, 5, rand.New(rand.NewPCG(6, 6)))
+	var corrupt *segment.CorruptError
+	for _, from := range []uint64{2 << 40, 1<<40 + 2} {
+		_, _, err := segment.Replay(f, "shards/0", from, func(core.Offset, []byte) {})
+		if want := from == 2<<40; errors.As(err, &corrupt) != want {
+			t.Errorf("from %x: %v", from, err)
+		}
+	}
+}

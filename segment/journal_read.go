@@ -66,6 +66,9 @@ func replayJournal(fsys FS, dir string, from uint64, fn func(e entry, data []byt
 		return rep, err
 	}
 	r := journalReader{name: path.Join(dir, "journal"), h: h}
+	if from>>generationShift > h.generation { // somebody removed the file: its sequences began anew
+		return rep, &CorruptError{r.name, 0, "it is older than the checkpoint beside it"}
+	}
 	if r.f, err = fsys.Open(r.name, ReadOnly); err != nil {
 		return rep, err
 	}
