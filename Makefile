@@ -22,6 +22,8 @@ check: ## format, vet, staticcheck, style and unit tests, simulator: about a min
 	$(GO) tool staticcheck ./...
 	SEEDS=$(SEEDS) $(GO) test ./...
 
+test: check race ## everything that CI runs
+
 race: ## all unit tests under the race detector, with all invariants on
 	SEEDS=50 $(GO) test -race ./...
 
@@ -31,4 +33,4 @@ sim: ## the simulator: SEED=n replays one run, SEEDS=n tries that many
 sim-long: ## ten thousand seeds
 	SEEDS=10000 $(GO) test ./shard/sim -count=1 -timeout 60m -v -run TestSim
 
-.PHONY: help build run check race sim sim-long
+.PHONY: help build run check test race sim sim-long

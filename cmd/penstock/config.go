@@ -12,6 +12,7 @@ import (
 	"github.com/goccy/go-yaml/parser"
 
 	"github.com/penstock/penstock/core"
+	"github.com/penstock/penstock/shard/kafka"
 )
 
 // value is one setting's text and where it came from.
@@ -47,7 +48,23 @@ func loadConfig(file string, environ []string, flags map[string]string) (*config
 			return nil, nil, fmt.Errorf("%s (%s): %w", s.name, v.origin, withoutName(err, s.name))
 		}
 	}
+	c.Broker = brokerSettings(values)
 	return c, values, c.check()
+}
+
+// brokerSettings is what DescribeConfigs shows of the broker.
+func brokerSettings(values map[string]value) []kafka.BrokerSetting {
+	var out []kafka.BrokerSetting
+	for _, s := range settings {
+		if name, ok := strings.CutPrefix(s.name, brokerSection); ok {
+			t := core.TypeLong
+			if s.def == "true" || s.def == "false" {
+				t = core.TypeBool
+			}
+			out = append(out, kafka.BrokerSetting{Name: name, Value: values[s.name].text, Default: s.def, Doc: s.doc, Type: t})
+		}
+	}
+	return out
 }
 
 // withoutName keeps the message from naming the setting twice.

@@ -8,6 +8,8 @@ import (
 	"runtime/debug"
 	"strings"
 	"time"
+
+	"github.com/penstock/penstock/segment"
 )
 
 // version is set by the linker for releases.
@@ -45,7 +47,6 @@ type recoveryFacts struct {
 	Clean       bool     `json:"clean_shutdown"`
 	Partitions  int      `json:"partitions"`
 	Replayed    int64    `json:"replayed_bytes"`
-	Verified    int64    `json:"verified_bytes"`
 	Torn        int      `json:"torn_tails_cut"`
 	Quarantined []string `json:"quarantined,omitempty"`
 	Unknown     []string `json:"unknown_directories_kept,omitempty"`
@@ -110,6 +111,15 @@ var durabilityWords = map[string]string{
 	"os":       "an acknowledgement does NOT wait for the disk; it survives the process, not a power cut",
 }
 
+// take copies what the recovery of the logs reports.
+func (r *recoveryFacts) take(rec *segment.Recovery) {
+	r.Partitions, r.Replayed, r.Torn = rec.Report.Partitions, rec.Report.Bytes, rec.Report.Torn
+	r.Unknown, r.Ms = rec.Report.Unknown, rec.Report.Duration.Milliseconds()
+	for _, p := range rec.Report.Quarantined {
+		r.Quarantined = append(r.Quarantined, fmt.Sprintf("%s: %v", p, rec.Logs[p].Quarantined))
+	}
+}
+
 func (r *recoveryFacts) words() string {
 	var s []string
 	if r.Partitions == 0 {
@@ -119,9 +129,6 @@ func (r *recoveryFacts) words() string {
 	}
 	if !r.Clean && r.Replayed > 0 {
 		s = append(s, fmt.Sprintf("replayed %s", formatSize(r.Replayed)))
-	}
-	if r.Verified > 0 {
-		s = append(s, fmt.Sprintf("verified %s", formatSize(r.Verified)))
 	}
 	if r.Torn > 0 {
 		s = append(s, fmt.Sprintf("cut %d torn tails", r.Torn))

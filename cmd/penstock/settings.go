@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/penstock/penstock/core"
+	"github.com/penstock/penstock/shard/kafka"
 )
 
 // config is what a start is made of. Each field is set by one entry of settings.
@@ -38,7 +39,8 @@ type config struct {
 	GroupSizeMax  int
 	OffsetsMin    int64
 	IdleMs        int64
-	Topic         map[string]string // topic_defaults
+	Topic         map[string]string     // topic_defaults
+	Broker        []kafka.BrokerSetting // the broker section, as DescribeConfigs shows it
 }
 
 // setting is one thing a person can set, in the file, the environment and as a flag.
