@@ -38,8 +38,14 @@ func (s *Shard) Stats() *Stats { return s.published.Load() }
 
 func (s *Shard) publish() {
 	s.stats.At = s.clock.mono
+	st := s.StatsNow()
+	s.published.Store(&st)
+}
+
+// StatsNow returns the numbers of this moment. It is called on the loop.
+func (s *Shard) StatsNow() Stats {
 	st := s.stats
 	st.Partitions, st.Conns, st.Pending, st.HeldNow = len(s.parts), s.conns.count, s.pendings, s.held.count
 	st.CatalogRev, st.Store = s.catalog.Revision, s.store.Stats()
-	s.published.Store(&st)
+	return st
 }

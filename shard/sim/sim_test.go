@@ -1,0 +1,53 @@
+//go:build !plant_early_ack
+
+package sim
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"testing"
+)
+
+// number reads an environment variable.
+func setting(t *testing.T, name string, otherwise uint64) uint64 {
+	s := os.Getenv(name)
+	if s == "" {
+		return otherwise
+	}
+	n, err := strconv.ParseUint(s, 10, 64)
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	return n
+}
+
+// TestSim runs SEEDS seeds, or the one that SEED names.
+func TestSim(t *testing.T) {
+	first, n := uint64(1), setting(t, "SEEDS", 300)
+	if os.Getenv("SEED") != "" {
+		first, n = setting(t, "SEED", 0), 1
+	}
+	var sum totals
+	for seed := first; seed < first+n; seed++ {
+		fmt.Fprintf(os.Stderr, "sim: SEED=%d\n", seed) // an assertion of the broker ends the process
+		got, _, err := Run(seed)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sum.add(&got)
+	}
+	t.Logf("%d seeds: %+v", n, sum)
+}
+
+func TestARunFollowsFromItsSeed(t *testing.T) {
+	for seed := uint64(1); seed < 6; seed++ {
+		_, a, err := Run(seed)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, b, _ := Run(seed); a != b {
+			t.Fatalf("seed %d ran in two ways", seed)
+		}
+	}
+}
