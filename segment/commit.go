@@ -13,7 +13,6 @@ type syncJob struct {
 	flying  bool
 	ready   bool // collected, but the ring had no room
 	blocked bool
-	seq     uint64
 }
 
 // committed is what a group makes durable of one log.

@@ -193,6 +193,8 @@ func (r *recovery) settle(o *Recovered, m *mark, sure place, next core.Offset) e
 		}
 	} else if o.Quarantined == nil && m.pos > segHeader && m.end > m.start {
 		o.Quarantined = &CorruptError{partitionDir(m.id), 0, "its segments are missing"}
+	} else if o.Quarantined == nil && m.pos <= segHeader {
+		next = m.end // nothing of it had ever been synced, and the power cut left nothing
 	}
 	o.End = max(next, o.Start)
 	o.Blob, o.BlobAt = m.blob, m.blobAt
