@@ -43,11 +43,11 @@ func (c *Coordinator) compactOn() {
 	k := &c.compact
 	b := &c.build
 	b.begin(c.host.Wall())
-	for k.group >= 0 && b.size() < c.opt.CompactBatch {
+	for k.group >= 0 && b.Size() < c.opt.CompactBatch {
 		c.compactGroup()
 	}
 	switch {
-	case b.count > 0:
+	case b.Count() > 0:
 		c.append(&op{done: c.compacted})
 	case k.broken || k.floor == 0:
 		c.compactEnd()
@@ -93,7 +93,7 @@ func (c *Coordinator) compactGroup() {
 	}
 	k.offset = min(k.offset, len(im.offsets))
 	busy := c.groups[im.id].writes()
-	for k.offset > 0 && b.size() < c.opt.CompactBatch {
+	for k.offset > 0 && b.Size() < c.opt.CompactBatch {
 		k.offset--
 		if e := &im.offsets[k.offset]; !busy[e.topicPartition] {
 			c.addOffset(im.id, e.topicPartition, &e.committed)

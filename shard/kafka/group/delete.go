@@ -82,7 +82,7 @@ func (g *group) bury(keys []topicPartition, all bool, done func(core.Outcome, co
 	for len(keys) > 0 || all {
 		n := 0
 		b.begin(c.host.Wall())
-		for n < len(keys) && b.size() < c.opt.CompactBatch {
+		for n < len(keys) && b.Size() < c.opt.CompactBatch {
 			c.addOffset(g.id, keys[n], nil)
 			n++
 		}

@@ -119,3 +119,15 @@ func (r *reader) bytes() []byte {
 	r.b = rest
 	return f
 }
+
+// field reads a length and so many bytes; -1 is nil.
+func field(r []byte) (f, rest []byte, ok bool) {
+	n, w := binary.Varint(r)
+	if w <= 0 || n < -1 || n > int64(len(r)-w) {
+		return nil, nil, false
+	}
+	if n == -1 {
+		return nil, r[w:], true
+	}
+	return r[w : w+int(n) : w+int(n)], r[w+int(n):], true
+}
