@@ -18,7 +18,7 @@ async function admin(run) {
   try { return await run(a) } finally { await a.disconnect() }
 }
 const create = (topic, numPartitions = 1, replicationFactor = 1) =>
-  admin((a) => a.createTopics({ topics: [{ topic, numPartitions, replicationFactor }], waitForLeaders: false }))
+  admin((a) => a.createTopics({ topics: [{ topic, numPartitions, replicationFactor }], waitForLeaders: true }))
 
 const sample = (n, parts) => Array.from({ length: n }, (_, i) => ({
   partition: i % parts, key: `key-${i}`, value: Buffer.from(`value ${i} \u0000\n`.repeat(1 + (i % 20))),
