@@ -112,7 +112,12 @@ func (s *Store) commitGroup() {
 func (s *Store) collect() {
 	j := &s.group
 	j.g.reset()
+	taken, size := 0, int64(0)
 	for i, l := range s.unsynced {
+		if size > s.cfg.JournalBytes/8 {
+			break // the ring never has room for more than it is; the rest is the next group
+		}
+		taken++
 		s.unsynced[i] = nil
 		l.inSync = false
 		if l.gone || len(l.pend) == 0 {
@@ -121,12 +126,16 @@ func (s *Store) collect() {
 		}
 		for _, p := range l.pend {
 			j.add(l, p)
+			size += int64(p.end - p.pos)
 		}
 		j.logs = append(j.logs, committed{l, l.pend[0].base, l.pend[len(l.pend)-1].next})
 		clear(l.pend)
 		l.pend = l.pend[:0]
 	}
-	s.unsynced, s.pending = s.unsynced[:0], 0
+	n := copy(s.unsynced, s.unsynced[taken:])
+	clear(s.unsynced[n:])
+	s.unsynced = s.unsynced[:n]
+	s.pending = max(s.pending-size, 0)
 	for _, t := range s.trims {
 		j.g.entries = append(j.g.entries, entry{kind: entryTrim, partition: t.l.id, base: t.to})
 		j.trims = append(j.trims, t)

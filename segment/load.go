@@ -113,37 +113,37 @@ type findJob struct {
 // The offset is -1 if there is none. The caller looks for the record in the batch.
 func (l *Log) FindTime(ts int64, max bool, limit core.Offset, done func(off core.Offset, ts int64, err error)) {
 	j := &findJob{l: l, ts: ts, max: max, limit: limit, off: -1, done: done}
-	from := l.start
-	for from < min(limit, l.end) {
-		var n int
+	limit = min(limit, l.end)
+	for i := l.firstSeg(); i < len(l.segs); i++ {
+		g := l.segs[i]
+		from, to := core.Offset(0), limit
+		if from = g.base; from < l.start {
+			from = l.start
+		}
+		if i+1 < len(l.segs) && l.segs[i+1].base < to {
+			to = l.segs[i+1].base
+		}
+		if from >= to || g.loaded && !max && g.idx.maxTs < ts {
+			continue
+		}
 		var ready bool
 		var err error
-		before := len(j.ext)
-		j.ext, n, ready, err = l.Read(from, limit, 1<<30, true, j.ext)
-		if !ready || err != nil {
+		if j.ext, _, ready, err = l.Read(from, to, 1<<40, true, j.ext); err == nil && !ready {
+			err = ErrNotReady
+		}
+		if err != nil {
 			for _, e := range j.ext {
 				e.Release()
-			}
-			if err == nil {
-				err = ErrNotReady
 			}
 			done(-1, -1, err)
 			return
 		}
-		if n == 0 || len(j.ext) == before {
-			break
-		}
-		i := l.segAt(from)
-		for read := n; i < len(l.segs) && read > 0; i++ {
-			read -= int(l.segs[i].end) - segHeader
-			from = l.end
-			if i+1 < len(l.segs) {
-				from = l.segs[i+1].base
-			}
-		}
 	}
 	l.s.cfg.Read.Submit(j)
 }
+
+// firstSeg is the index of the segment that holds the log start.
+func (l *Log) firstSeg() int { return max(l.segAt(l.start), 0) }
 
 // ErrNotReady says that loading has begun: ask again after Host.Ready.
 var ErrNotReady = errors.New("the segment is being loaded")

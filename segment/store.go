@@ -115,6 +115,9 @@ func OpenStore(c Config) (*Store, error) {
 	if c.ChunkBytes == 0 {
 		c.ChunkBytes = chunkDefault
 	}
+	if c.JournalBytes < 2*c.ArenaBytes {
+		c.JournalBytes = (2*c.ArenaBytes + journalPage - 1) &^ (journalPage - 1) // the largest group always finds room
+	}
 	s := &Store{cfg: c, logs: map[core.PartitionID]*Log{}}
 	s.group.s, s.write.s = s, s
 	dir := shardDir(c.Shard)

@@ -420,3 +420,36 @@ func TestAppendAllocatesNothing(t *testing.T) {
 		t.Errorf("%v allocations per append", n)
 	}
 }
+
+// By time: the first batch that reaches a timestamp, and the one with the newest, also
+// when batches straddle chunks and after a restart.
+func TestFindTime(t *testing.T) {
+	g := newRig(t, rand.New(rand.NewPCG(1, 7)), fakefs.New(), core.Synced, 1)
+	find := func(ts int64, max bool) (off core.Offset) {
+		var err error = segment.ErrNotReady
+		for err == segment.ErrNotReady {
+			g.logs[0].FindTime(ts, max, g.logs[0].End(), func(o core.Offset, _ int64, e error) { off, err = o, e })
+			for g.q[2].step() {
+			}
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return off
+	}
+	for i := range 100 {
+		l := g.logs[0]
+		if err := l.Append(makeBatch(g.r, 900, 1), batch.Stamp{Base: l.End(), AppendTime: int64(1000 + i)}); err != nil {
+			t.Fatal(err)
+		}
+		g.store.Commit()
+		g.work(3)
+	}
+	for range 2 {
+		if a, b, c, d := find(0, false), find(1057, false), find(0, true), find(2000, false); a != 0 || b != 57 || c != 99 || d != -1 {
+			t.Fatalf("found %d %d %d %d", a, b, c, d)
+		}
+		g.fs = g.fs.Kill()
+		g.open()
+	}
+}

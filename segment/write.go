@@ -33,6 +33,7 @@ type writeTask struct {
 	g        *segfile
 	pos, end core.FilePos
 	from, to int
+	last     bool // the segment is sealed, and this is its end
 }
 
 // dropTask deletes a segment file of a log, or with seg nil its directory.
@@ -60,6 +61,9 @@ func (j *writeJob) Run() {
 	for _, t := range j.tasks {
 		if j.err = t.g.write(fs, j.bufs[t.from:t.to], t.pos, int64(t.end-t.pos)); j.err != nil {
 			return
+		}
+		if t.last {
+			_ = t.g.w.file.Truncate(int64(t.end)) // gives back what was reserved beyond
 		}
 		j.done++
 	}
@@ -134,7 +138,7 @@ func (s *Store) settle(j *writeJob) {
 		s.full, s.retryAt = true, s.cfg.Env.Wall()+idleEvery
 	case j.err != nil:
 		s.fail(j.err)
-	case j.done > 0:
+	case j.done > 0 || j.ck != nil:
 		s.full = false
 	}
 }
@@ -167,7 +171,7 @@ func (s *Store) startWrite() {
 	j.drop = append(j.drop, s.drops...)
 	s.drops = s.drops[:0]
 	retry := !s.full || s.cfg.Env.Wall() >= s.retryAt || s.stopping != nil
-	check := retry && (s.sinceMark >= s.cfg.CheckpointBytes || s.group.blocked || s.stopping != nil && s.quiet())
+	check := retry && (s.full || s.sinceMark >= s.cfg.CheckpointBytes || s.group.blocked || s.stopping != nil && s.quiet())
 	switch {
 	case check:
 		s.startCheckpoint()
@@ -213,6 +217,7 @@ func (s *Store) gather(l *Log, all bool) {
 		j.bufs = append(j.bufs, c.buf[from-c.pos:c.len])
 		t.end, t.to = c.end(), len(j.bufs)
 		c.seg.submitted, c.seg.unsynced = c.end(), true
+		t.last = c.seg.sealed && t.end == c.seg.end
 	}
 }
 
