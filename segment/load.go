@@ -2,6 +2,7 @@ package segment
 
 import (
 	"errors"
+	"math"
 
 	"github.com/penstock/penstock/codec/batch"
 	"github.com/penstock/penstock/core"
@@ -61,6 +62,11 @@ func (j *loadJob) Done() {
 	if j.err != nil && j.file != nil {
 		_ = j.file.Close()
 	}
+	waiting := l.waiting
+	l.waiting = nil
+	for _, again := range waiting {
+		again()
+	}
 	if l.gone {
 		return
 	}
@@ -97,22 +103,20 @@ func (l *Log) Scan(from core.Offset, fn func(b []byte) error) error {
 
 // findJob looks for a batch by time, on the read worker. Extents were taken by the loop.
 type findJob struct {
-	l     *Log
 	ts    int64
 	max   bool
 	ext   []core.Extent
-	limit core.Offset
 	off   core.Offset
 	found int64
 	err   error
 	done  func(core.Offset, int64, error)
 }
 
-// FindTime finds the base offset of the first batch below limit whose newest timestamp
-// is ts or later, or with max set of the batch with the newest one; and that timestamp.
-// The offset is -1 if there is none. The caller looks for the record in the batch.
+// FindTime finds the first record below limit, a batch boundary, whose timestamp is ts or
+// later, or with max set the one with the newest timestamp. The offset is -1 if there is
+// none. done is called on the loop, perhaps before FindTime returns.
 func (l *Log) FindTime(ts int64, max bool, limit core.Offset, done func(off core.Offset, ts int64, err error)) {
-	j := &findJob{l: l, ts: ts, max: max, limit: limit, off: -1, done: done}
+	j := &findJob{ts: ts, max: max, off: -1, found: -1, done: done}
 	limit = min(limit, l.end)
 	for i := l.firstSeg(); i < len(l.segs); i++ {
 		g := l.segs[i]
@@ -128,8 +132,13 @@ func (l *Log) FindTime(ts int64, max bool, limit core.Offset, done func(off core
 		}
 		var ready bool
 		var err error
-		if j.ext, _, ready, err = l.Read(from, to, 1<<40, true, j.ext); err == nil && !ready {
-			err = ErrNotReady
+		j.ext, _, ready, err = l.Read(from, to, 1<<40, true, j.ext)
+		if err == nil && !ready {
+			for _, e := range j.ext {
+				e.Release()
+			}
+			l.waiting = append(l.waiting, func() { l.FindTime(ts, max, limit, done) })
+			return
 		}
 		if err != nil {
 			for _, e := range j.ext {
@@ -145,30 +154,63 @@ func (l *Log) FindTime(ts int64, max bool, limit core.Offset, done func(off core
 // firstSeg is the index of the segment that holds the log start.
 func (l *Log) firstSeg() int { return max(l.segAt(l.start), 0) }
 
-// ErrNotReady says that loading has begun: ask again after Host.Ready.
-var ErrNotReady = errors.New("the segment is being loaded")
-
 func (j *findJob) Run() {
-	best := int64(-1) << 62
+	best, bestAt, bestSize := int64(math.MinInt64), -1, 0
 	var head [batch.HeaderSize]byte
 	for pos := 0; ; {
 		n, err := readStream(j.ext, head[:], pos)
 		if n == 0 || err != nil {
 			j.err = err
-			return
+			break
 		}
 		h, err := batch.Parse(head[:n])
 		if err != nil {
 			j.err = err
 			return
 		}
-		if h.MaxTime > best && (j.max || h.MaxTime >= j.ts) {
-			best, j.off, j.found = h.MaxTime, h.Base, h.MaxTime
-			if !j.max {
-				return
-			}
+		if j.max && h.MaxTime > best {
+			best, bestAt, bestSize = h.MaxTime, pos, h.Size
+		}
+		if !j.max && h.MaxTime >= j.ts && j.look(h, pos) {
+			return
 		}
 		pos += h.Size
+	}
+	if j.err == nil && bestAt >= 0 {
+		j.newest(bestAt, bestSize)
+	}
+}
+
+// unpackMax bounds what a lookup by time decompresses of one batch.
+const unpackMax = 64 << 20
+
+// look finds the record in a batch whose header promises one. A batch whose records
+// cannot be read answers with its base: never later than the record that is meant.
+func (j *findJob) look(h batch.Header, pos int) bool {
+	b := make([]byte, h.Size)
+	if _, err := readStream(j.ext, b, pos); err != nil {
+		j.err = err
+		return true
+	}
+	off, at, ok, err := batch.FirstAtOrAfter(b, j.ts, unpackMax)
+	if err != nil {
+		off, at, ok = h.Base, h.MaxTime, true
+	}
+	if ok {
+		j.off, j.found = off, at
+	}
+	return ok
+}
+
+func (j *findJob) newest(pos, size int) {
+	b := make([]byte, size)
+	if _, j.err = readStream(j.ext, b, pos); j.err != nil {
+		return
+	}
+	h, _ := batch.Parse(b)
+	var err error
+	if j.off, j.found, err = batch.MaxTimestamp(b, unpackMax); err != nil {
+		j.off, j.found = h.Base, h.MaxTime
 	}
 }
 

@@ -20,9 +20,10 @@ type Log struct {
 	mark                mark       // of the latest checkpoint
 	bad                 error      // why it takes no appends
 	gone                bool
-	since               int64 // Wall of the oldest record that is not durable (interval)
-	full                int   // closed chunks not yet submitted
-	inSync, inWrite     bool  // is on the store's list of the same name
+	waiting             []func() // lookups that wait for a segment to be loaded
+	since               int64    // Wall of the oldest record that is not durable (interval)
+	full                int      // closed chunks not yet submitted
+	inSync, inWrite     bool     // is on the store's list of the same name
 	inDirty, inMark     bool
 	head                [batch.HeaderSize]byte
 }

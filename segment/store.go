@@ -277,6 +277,11 @@ func (s *Store) Pressure() bool {
 func (s *Store) fail(err error) {
 	if s.failed == nil {
 		s.failed = err
+		trims := s.trims
+		s.trims = nil
+		for _, t := range trims {
+			t.done(err)
+		}
 		s.cfg.Host.Failed(nil, err)
 	}
 }

@@ -426,11 +426,9 @@ func TestAppendAllocatesNothing(t *testing.T) {
 func TestFindTime(t *testing.T) {
 	g := newRig(t, rand.New(rand.NewPCG(1, 7)), fakefs.New(), core.Synced, 1)
 	find := func(ts int64, max bool) (off core.Offset) {
-		var err error = segment.ErrNotReady
-		for err == segment.ErrNotReady {
-			g.logs[0].FindTime(ts, max, g.logs[0].End(), func(o core.Offset, _ int64, e error) { off, err = o, e })
-			for g.q[2].step() {
-			}
+		err := error(core.ErrBusy)
+		g.logs[0].FindTime(ts, max, g.logs[0].End(), func(o core.Offset, _ int64, e error) { off, err = o, e })
+		for g.q[2].step() {
 		}
 		if err != nil {
 			t.Fatal(err)
