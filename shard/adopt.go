@@ -63,13 +63,18 @@ func (s *Shard) open(t *core.Topic, id core.PartitionID, found *segment.Recovere
 func (p *partition) replay(found *segment.Recovered, now int64) error {
 	start := p.log.Start()
 	own, service := start, start
-	if len(found.Blob) > 0 && found.BlobAt >= start && found.BlobAt <= p.log.End() {
+	if len(found.Blob) > 0 && found.BlobAt <= p.log.End() {
 		own, service = p.restore(found.Blob, start, found.BlobAt)
+	}
+	if own < start {
+		// What lay between the snapshot and the log start is gone. A producer that is not
+		// known may go on; one that is known with an old sequence could not.
+		p.producers, own = newProducers(), start
 	}
 	from := own
 	if p.svc != nil {
-		from = min(own, service)
 		p.svc.applied = max(service, start)
+		from = min(own, p.svc.applied)
 	}
 	if from >= p.log.End() {
 		return nil

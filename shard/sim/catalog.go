@@ -33,6 +33,7 @@ func (c *catalogWriter) publish(starts core.Epoch, topics []*core.Topic) {
 func (c *catalogWriter) do(cmd core.Command) core.CommandResult {
 	cat := c.now.Load()
 	topics := slices.Clone(cat.Topics)
+	defer func() { c.w.tracef("catalog: kind %d of %s, now %s", cmd.Kind, cmd.Topic, c.durability(cmd.Topic)) }()
 	t := cat.Topic(cmd.Topic)
 	switch cmd.Kind {
 	case core.CreateTopic:
@@ -63,6 +64,13 @@ func (c *catalogWriter) do(cmd core.Command) core.CommandResult {
 	}
 	c.publish(cat.Starts, topics)
 	return core.CommandResult{Topic: t}
+}
+
+func (c *catalogWriter) durability(name string) string {
+	if t := c.now.Load().Topic(name); t != nil {
+		return t.Config.Durability.String()
+	}
+	return "gone"
 }
 
 func durabilityOf(s string) core.Durability {

@@ -219,7 +219,10 @@ func (m *model) audited(p *part, start, end core.Offset, found map[core.Offset]b
 	}
 	for base, b := range p.placed {
 		switch {
-		case base < start || found[base]:
+		case found[base]:
+		case base < start: // with it the broker may have forgotten its producer
+			delete(p.placed, base)
+			b.placed, b.base = false, -1
 		case base < must:
 			w.failf("%v: batch %d at %d is lost", p, b.number, base)
 		default: // lost, as it may be

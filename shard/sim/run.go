@@ -286,7 +286,8 @@ func (w *world) act() {
 		}
 	case n < 980:
 		d := core.Durability(w.r.IntN(3)).String()
-		c.send(&op{kind: opChange, command: core.Command{Kind: core.AlterTopic, Topic: p.topic, Set: map[string]*string{"penstock.durability": &d}}})
+		w.altering[p.topic]++
+		c.send(&op{kind: opChange, onAnswer: func(*session.Completion) { w.altering[p.topic]-- }, command: core.Command{Kind: core.AlterTopic, Topic: p.topic, Set: map[string]*string{"penstock.durability": &d}}})
 	case n < 985:
 		c.link.closing = true
 	case n < 995 && len(w.clients) < 12:

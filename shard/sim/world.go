@@ -37,6 +37,7 @@ type world struct {
 	cutting         bool // the power goes during some call to come
 	powerSinceAudit bool
 
+	altering    map[string]int // changes of a topic that have not been answered
 	nextOp      int
 	outstanding int
 	steps       int
@@ -93,7 +94,7 @@ type hashTrace struct {
 	lines []string
 }
 
-const traceLines = 40
+const traceLines = 60
 
 func (w *world) tracef(format string, args ...any) {
 	line := fmt.Sprintf(format, args...)
@@ -121,7 +122,11 @@ func (w *world) assert(ok bool, text string) {
 
 func (w *world) count(k opKind, o core.Outcome) { w.counts[k][o]++ }
 
+// isSynced says whether the topic is synced, and all shards know it.
 func (w *world) isSynced(p *part) bool {
+	if w.altering[p.topic] > 0 {
+		return false
+	}
 	t := w.catalog.now.Load().TopicByID(p.id.Topic)
 	return t != nil && t.Config.Durability == core.Synced
 }
@@ -149,7 +154,7 @@ func (w *world) config(i int) segment.Config {
 func (w *world) start(shards int, clean bool) bool {
 	w.generation++
 	w.shards, w.loops, w.workers, w.clients = make([]*shard.Shard, shards), nil, nil, nil
-	w.failed, w.outstanding = false, 0
+	w.failed, w.outstanding, w.altering = false, 0, map[string]int{}
 	w.catalog.restart(shards, clean)
 	w.tracef("start %d with %d shards", w.generation, shards)
 	rec, err := segment.Recover(segment.RecoverConfig{FS: w.disk, Arena: w.memory, Shards: shards, Clean: clean,
