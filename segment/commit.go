@@ -74,6 +74,8 @@ func (l *Log) journaled(base, next core.Offset) {
 			l.held.base = base
 		}
 		l.held.next = next
+		l.s.flushDue = true
+		l.s.dirty(l)
 		return
 	}
 	l.moveDurable(next)

@@ -177,7 +177,7 @@ func (s *Store) startWrite() {
 		s.startCheckpoint()
 	case s.flushDue && retry:
 		s.flushDue = false
-		s.sweepDirty(func(l *Log) bool { return l.cfg.Durability != core.Synced || l.held.next > 0 || s.full })
+		s.sweepDirty(func(l *Log) bool { return l.cfg.Durability != core.Synced || l.since > 0 || l.held.next > 0 })
 	case j.idle && retry, s.low() && retry:
 		s.gatherIdle()
 	case retry:
