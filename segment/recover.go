@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/penstock/penstock/codec/batch"
 	"github.com/penstock/penstock/core"
 )
 
@@ -61,7 +62,7 @@ func (e *CorruptError) Error() string {
 func Recover(c RecoverConfig) (*Recovery, error) {
 	began := core.Mono()
 	r := &recovery{c: c, out: &Recovery{Logs: map[core.PartitionID]*Recovered{}},
-		marks: map[core.PartitionID]mark{}, durable: map[core.PartitionID]place{}, files: map[place]File{}}
+		marks: map[core.PartitionID]mark{}, durable: map[core.PartitionID]place{}, sure: map[core.PartitionID]core.Offset{}, files: map[place]File{}}
 	steps := []func() error{r.readCheckpoints, r.replayJournals, r.replayArenas, r.closeFiles, r.verifyAll, r.writeMarks, r.retire}
 	for _, step := range steps {
 		if err := step(); err != nil {
@@ -82,6 +83,7 @@ type recovery struct {
 	seq     uint64
 	marks   map[core.PartitionID]mark
 	durable map[core.PartitionID]place
+	sure    map[core.PartitionID]core.Offset // the same as an offset
 	files   map[place]File
 }
 
@@ -160,9 +162,7 @@ func (r *recovery) replayJournals() error {
 				return nil
 			}
 			end := place{e.partition, e.segment, e.pos + core.FilePos(e.size)}
-			if r.durable[e.partition].before(end) {
-				r.durable[e.partition] = end
-			}
+			r.extend(e, end, data)
 			return r.write(e.partition, e.segment, e.pos, data)
 		})
 		if err != nil {
@@ -170,6 +170,24 @@ func (r *recovery) replayJournals() error {
 		}
 	}
 	return nil
+}
+
+// extend notes what a group proves to have been synced: nothing above a gap, which is
+// there while a log has become synced and its past has not been flushed yet.
+func (r *recovery) extend(e entry, end place, data []byte) {
+	m := r.marks[e.partition]
+	if e.base > max(r.sure[e.partition], m.end, m.start) {
+		return
+	}
+	for n := batch.Size(data); n > 0 && n <= len(data); n = batch.Size(data) {
+		if h, err := batch.Parse(data); err == nil {
+			r.sure[e.partition] = max(r.sure[e.partition], h.Last()+1)
+		}
+		data = data[n:]
+	}
+	if r.durable[e.partition].before(end) {
+		r.durable[e.partition] = end
+	}
 }
 
 // replayArenas handles the death of the process alone: all that was appended is there.

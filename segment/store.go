@@ -166,6 +166,7 @@ func (s *Store) Open(id core.PartitionID, c LogConfig, r *Recovered) *Log {
 func (s *Store) SetConfig(l *Log, c LogConfig) {
 	if c.Durability != l.cfg.Durability && l.durable < l.end {
 		s.flushDue, l.since = true, 1
+		s.sinceMark = s.cfg.CheckpointBytes // recovery trusts a checkpoint, not the flush
 		s.dirty(l)
 	}
 	l.cfg = c
