@@ -64,7 +64,6 @@ type Loop struct {
 	flushes []*conn // have output that this turn may send
 	resumes []*conn // were unpaused in this turn
 	closes  []*conn
-	stalled []*conn // scratch of the stall check
 	checkAt time.Duration
 	timerAt time.Duration
 	iov     [iovMax][]byte

@@ -25,7 +25,6 @@ type server struct {
 	wakes atomic.Int64
 	open  atomic.Int64
 	turn  int // calls since the last EndTurn
-	limit int
 }
 
 type file struct{ *os.File }

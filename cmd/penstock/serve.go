@@ -95,7 +95,7 @@ func newLogger(form string) (l *slog.Logger, text bool) {
 	terminal := err == nil && st.Mode()&os.ModeCharDevice != 0
 	if form == "text" || form == "auto" && terminal {
 		_, plain := os.LookupEnv("NO_COLOR")
-		h := tint.NewHandler(os.Stderr, &tint.Options{TimeFormat: time.TimeOnly, NoColor: plain || !terminal})
+		h := tint.NewTextHandler(os.Stderr, &tint.Options{TimeFormat: time.TimeOnly, NoColor: plain || !terminal})
 		return slog.New(h), true
 	}
 	return slog.New(slog.NewJSONHandler(os.Stdout, nil)), false
