@@ -218,7 +218,7 @@ func refusals(d driver, topic string) error {
 		says string
 	}{
 		{"a topic that exists", d.create(topic, 1, 1), "exist"},
-		{"an invalid topic name", d.create("no spaces", 1, 1), "invalid"},
+		{"an invalid topic name", d.create("no spaces", 1, 1), "valid"},
 		{"three replicas", d.create(topic+"-rf3", 1, 3), "replication"},
 		{"a record too large", d.produce(topic, "none", false, huge), "large"},
 		{"an offset out of range", outOfRange, "range"},
