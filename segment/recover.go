@@ -3,6 +3,8 @@ package segment
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"time"
 
@@ -93,6 +95,21 @@ type place struct {
 	segment core.Offset
 	pos     core.FilePos
 }
+
+type named interface {
+	comparable
+	String() string
+}
+
+// sortedKeys is the keys of a map in one order, so that a run can be repeated.
+func sortedKeys[K named, V any](m map[K]V) []K {
+	keys := slices.Collect(maps.Keys(m))
+	sortBy(keys, func(k K) string { return k.String() })
+	return keys
+}
+
+// String is for the order, and for people.
+func (p place) String() string { return segName(p.id, p.segment) }
 
 func (p place) before(q place) bool {
 	return p.segment < q.segment || p.segment == q.segment && p.pos < q.pos
@@ -235,7 +252,8 @@ func (r *recovery) write(id core.PartitionID, seg core.Offset, pos core.FilePos,
 const filesMax = 256
 
 func (r *recovery) closeFiles() (err error) {
-	for k, f := range r.files {
+	for _, k := range sortedKeys(r.files) {
+		f := r.files[k]
 		err = errors.Join(err, f.Datasync(), f.Close(), r.c.FS.SyncDir(partitionDir(k.id)))
 		delete(r.files, k)
 	}
@@ -245,7 +263,8 @@ func (r *recovery) closeFiles() (err error) {
 // writeMarks makes one checkpoint of what was found, so that the journals can go.
 func (r *recovery) writeMarks() error {
 	var all []mark
-	for _, m := range r.marks {
+	for _, id := range sortedKeys(r.marks) {
+		m := r.marks[id]
 		if r.c.Deleted == nil || !r.c.Deleted(m.id.Topic) {
 			all = append(all, m)
 		}

@@ -1,6 +1,10 @@
 package segment
 
-import "github.com/penstock/penstock/core"
+import (
+	"slices"
+
+	"github.com/penstock/penstock/core"
+)
 
 // Trim moves the log start to an offset up to the log end. It moves now; done is called
 // when that is durable. Segments wholly below it are then deleted.
@@ -45,7 +49,7 @@ func (s *Store) Remove(l *Log) {
 		return
 	}
 	l.gone, l.bad = true, core.ErrUnknownPartition
-	delete(s.logs, l.id)
+	s.logs = slices.DeleteFunc(s.logs, func(o *Log) bool { return o == l })
 	for i := range l.pend {
 		s.pending -= int64(l.pend[i].end - l.pend[i].pos)
 	}

@@ -77,7 +77,7 @@ type Store struct {
 	cfg       Config
 	arena     *arena
 	j         *journal
-	logs      map[core.PartitionID]*Log
+	logs      []*Log // in the order of Open, so that a run can be repeated
 	failed    error
 	full      bool // the disk is: appends are refused, writes tried again
 	retryAt   int64
@@ -118,7 +118,7 @@ func OpenStore(c Config) (*Store, error) {
 	if c.JournalBytes < 2*c.ArenaBytes {
 		c.JournalBytes = (2*c.ArenaBytes + journalPage - 1) &^ (journalPage - 1) // the largest group always finds room
 	}
-	s := &Store{cfg: c, logs: map[core.PartitionID]*Log{}}
+	s := &Store{cfg: c}
 	s.group.s, s.write.s = s, s
 	dir := shardDir(c.Shard)
 	if err := c.FS.MkdirAll(dir); err != nil {
@@ -156,7 +156,7 @@ func (s *Store) Open(id core.PartitionID, c LogConfig, r *Recovered) *Log {
 		}
 	}
 	l.mark.id = id
-	s.logs[id] = l
+	s.logs = append(s.logs, l)
 	s.remark(l)
 	return l
 }

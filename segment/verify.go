@@ -41,7 +41,7 @@ func (r *recovery) verifyAll() error {
 			}
 		}
 	}
-	for id := range r.marks {
+	for _, id := range sortedKeys(r.marks) {
 		if r.out.Logs[id] == nil && (r.c.Topics == nil || r.c.Topics(id)) && (r.c.Deleted == nil || !r.c.Deleted(id.Topic)) {
 			if err := r.verify(id); err != nil {
 				return err
