@@ -1,0 +1,182 @@
+package bench
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// process is a server under measurement.
+type process struct {
+	cmd  *exec.Cmd
+	done chan struct{} // closed when it has ended
+
+	mu     sync.Mutex
+	stdout []string
+	errs   []string  // the last lines of stderr that are not of the garbage collector
+	pauses []float64 // ms; each stop of the world that gctrace told of
+	cycles int       // of the garbage collector
+}
+
+// start starts a command. Go processes are asked to tell of each garbage collection.
+func start(argv []string, env ...string) (*process, error) {
+	p := &process{cmd: exec.Command(argv[0], argv[1:]...), done: make(chan struct{})}
+	p.cmd.Env = append(append(os.Environ(), "GODEBUG=gctrace=1"), env...)
+	stdout, err := p.cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	stderr, err := p.cmd.StderrPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := p.cmd.Start(); err != nil {
+		return nil, err
+	}
+	var readers sync.WaitGroup
+	readers.Go(func() {
+		for s := bufio.NewScanner(stdout); s.Scan(); {
+			p.mu.Lock()
+			p.stdout = append(p.stdout, s.Text())
+			p.mu.Unlock()
+		}
+	})
+	readers.Go(func() {
+		for s := bufio.NewScanner(stderr); s.Scan(); {
+			p.line(s.Text())
+		}
+	})
+	go func() {
+		readers.Wait()
+		_ = p.cmd.Wait()
+		close(p.done)
+	}()
+	return p, nil
+}
+
+// line takes a line of stderr. What gctrace writes looks like
+//
+//	gc 7 @1.5s 0%: 0.018+1.3+0.076 ms clock, …
+//
+// of which the first and the third number are stops of the world.
+func (p *process) line(s string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if rest, ok := strings.CutPrefix(s, "gc "); ok {
+		if _, clock, ok := strings.Cut(rest, "%: "); ok {
+			clock, _, _ = strings.Cut(clock, " ms clock")
+			if parts := strings.Split(clock, "+"); len(parts) == 3 {
+				for _, i := range []int{0, 2} {
+					if ms, err := strconv.ParseFloat(parts[i], 64); err == nil {
+						p.pauses = append(p.pauses, ms)
+					}
+				}
+				p.cycles++
+				return
+			}
+		}
+	}
+	if p.errs = append(p.errs, s); len(p.errs) > 20 {
+		p.errs = p.errs[1:]
+	}
+}
+
+// collector returns the pauses and cycles seen so far.
+func (p *process) collector() (pauses []float64, cycles int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return append([]float64(nil), p.pauses...), p.cycles
+}
+
+// firstLine waits for the first line of stdout.
+func (p *process) firstLine() (string, error) {
+	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		p.mu.Lock()
+		n := len(p.stdout)
+		p.mu.Unlock()
+		if n > 0 {
+			return p.stdout[0], nil
+		}
+		if p.ended() {
+			break
+		}
+	}
+	return "", p.failure("said nothing")
+}
+
+func (p *process) ended() bool {
+	select {
+	case <-p.done:
+		return true
+	default:
+		return false
+	}
+}
+
+func (p *process) failure(what string) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return fmt.Errorf("%s: %s\n%s\n%s", strings.Join(p.cmd.Args, " "), what, strings.Join(p.stdout, "\n"), strings.Join(p.errs, "\n"))
+}
+
+// end ends the process, by a signal that it cannot catch if kill is set.
+func (p *process) end(kill bool) {
+	sig := os.Interrupt
+	if kill {
+		sig = os.Kill
+	}
+	_ = p.cmd.Process.Signal(sig)
+	select {
+	case <-p.done:
+	case <-time.After(30 * time.Second):
+		_ = p.cmd.Process.Kill()
+		<-p.done
+	}
+}
+
+// usage is what the kernel has counted for a process.
+type usage struct {
+	CPU     float64 // seconds on a CPU, of all threads
+	Written int64   // bytes that it made the kernel write to disks
+	Anon    int64   // resident bytes that are not of a file
+	at      time.Time
+}
+
+// usage reads the counters. Threads that have ended are missing; Go keeps its threads.
+func (p *process) usage() usage {
+	u := usage{at: time.Now()}
+	dir := fmt.Sprintf("/proc/%d", p.cmd.Process.Pid)
+	tasks, _ := filepath.Glob(dir + "/task/*/schedstat")
+	for _, t := range tasks {
+		b, err := os.ReadFile(t)
+		if err != nil {
+			continue
+		}
+		if f := bytes.Fields(b); len(f) > 0 {
+			ns, _ := strconv.ParseFloat(string(f[0]), 64)
+			u.CPU += ns / 1e9
+		}
+	}
+	u.Written = field(dir+"/io", "write_bytes:")
+	u.Anon = field(dir+"/status", "RssAnon:") << 10
+	return u
+}
+
+// field reads the number behind a name in a file of /proc.
+func field(path, name string) int64 {
+	b, _ := os.ReadFile(path)
+	for line := range strings.Lines(string(b)) {
+		if rest, ok := strings.CutPrefix(line, name); ok {
+			n, _ := strconv.ParseInt(strings.Fields(rest)[0], 10, 64)
+			return n
+		}
+	}
+	return 0
+}
