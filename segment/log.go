@@ -152,6 +152,9 @@ func (l *Log) appended(g *segfile, pos core.FilePos, base core.Offset) {
 	if l.cfg.Durability != core.Synced {
 		if l.since == 0 {
 			l.since = s.cfg.Env.Wall()
+			if l.cfg.Durability == core.Interval && (s.flushMs == 0 || l.cfg.FlushMs < s.flushMs) {
+				s.flushMs = l.cfg.FlushMs
+			}
 		}
 		if l.full >= strideChunks {
 			s.wantWrite(l)

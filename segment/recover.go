@@ -45,6 +45,7 @@ type Recovered struct {
 	Quarantined *CorruptError
 	segs        []*segfile
 	mark        mark
+	fresh       bool // holds what no mark covered
 }
 
 // CorruptError is data that was durable and is damaged.

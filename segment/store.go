@@ -93,6 +93,7 @@ type Store struct {
 	zombies   []dropTask // unlinked, and held by a reader
 	dead      []*chunk   // of removed logs, until the writer is done
 	flushDue  bool
+	flushMs   int64 // the shortest bound of an interval log with something to flush; 0: none
 	idleAt    int64
 	retainAt  int64
 	group     syncJob
@@ -256,10 +257,8 @@ func (s *Store) Tick() {
 
 // NextTick is how long from now Tick wants to be called.
 func (s *Store) NextTick() time.Duration {
-	for _, l := range s.dirtyLogs {
-		if l.cfg.Durability == core.Interval && l.cfg.FlushMs < tickEvery {
-			return time.Duration(max(l.cfg.FlushMs/2, 1)) * time.Millisecond
-		}
+	if s.flushMs > 0 && s.flushMs < tickEvery {
+		return time.Duration(max(s.flushMs/2, 1)) * time.Millisecond
 	}
 	return tickEvery * time.Millisecond
 }

@@ -156,7 +156,7 @@ func (r *recovery) verifySegment(o *Recovered, m *mark, sure place, base core.Of
 			pos, why = 0, "the segment does not follow the one before"
 			break
 		}
-		if pos, *next, why, err = walk(f, pos, size, *next, true, checked); err != nil {
+		if pos, *next, why, err = rewrite(f, id, base, pos, size, *next); err != nil {
 			return false, err
 		}
 	}
@@ -168,7 +168,8 @@ func (r *recovery) verifySegment(o *Recovered, m *mark, sure place, base core.Of
 		}
 	}
 	g.end = pos
-	if err == nil && !covered && pos > segHeader && o.Quarantined == nil {
+	if err == nil && !covered && pos > segHeader && o.Quarantined == nil && (cut || base != m.segment || pos != m.pos) {
+		o.fresh = true
 		err = f.Datasync()
 	}
 	if err == nil && pos <= segHeader && o.Quarantined == nil {
@@ -181,7 +182,21 @@ func (r *recovery) verifySegment(o *Recovered, m *mark, sure place, base core.Of
 	return cut, err
 }
 
-func checked(batch.Header, core.FilePos, []byte) error { return nil }
+// rewrite verifies what lies above a mark and writes it again where it is. The process
+// may have ended because a sync failed: the page cache then shows bytes that will never
+// reach the disk, and a second sync of them reports success. Written again, they are
+// dirty again, and the sync that follows means something.
+func rewrite(f File, id core.PartitionID, base core.Offset, pos core.FilePos, size int64, next core.Offset) (core.FilePos, core.Offset, string, error) {
+	if pos == segHeader {
+		if _, err := f.WriteAt(segHead(id, base), 0); err != nil {
+			return pos, next, "", err
+		}
+	}
+	return walk(f, pos, size, next, true, func(_ batch.Header, at core.FilePos, b []byte) error {
+		_, err := f.WriteAt(b, int64(at))
+		return err
+	})
+}
 
 // settle makes the result and the new mark of a partition.
 func (r *recovery) settle(o *Recovered, m *mark, sure place, next core.Offset) error {
@@ -208,8 +223,10 @@ func (r *recovery) settle(o *Recovered, m *mark, sure place, next core.Offset) e
 	}
 	if n := len(o.segs); n > 0 {
 		m.segment, m.pos, m.end = o.segs[n-1].base, o.segs[n-1].end, o.End
-		if err := r.c.FS.SyncDir(partitionDir(m.id)); err != nil {
-			return err
+		if o.fresh {
+			if err := r.c.FS.SyncDir(partitionDir(m.id)); err != nil {
+				return err
+			}
 		}
 	}
 	m.start, m.end = o.Start, o.End

@@ -176,7 +176,7 @@ func (s *Store) startWrite() {
 	case check:
 		s.startCheckpoint()
 	case s.flushDue && retry:
-		s.flushDue = false
+		s.flushDue, s.flushMs = false, 0
 		s.sweepDirty(func(l *Log) bool { return l.cfg.Durability != core.Synced || l.since > 0 || l.held.next > 0 })
 	case j.idle && retry, s.low() && retry:
 		s.gatherIdle()
@@ -275,7 +275,7 @@ func (l *Log) toSync(dst []*segfile) []*segfile {
 // Groups up to the latest one hold nothing that is above the marks.
 func (s *Store) startCheckpoint() {
 	j := &s.write
-	s.sinceMark = 0
+	s.sinceMark, s.flushDue, s.flushMs = 0, false, 0
 	s.sweepDirty(func(*Log) bool { return true })
 	for i, l := range s.markLogs {
 		s.markLogs[i] = nil
