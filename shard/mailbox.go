@@ -77,9 +77,13 @@ type link struct {
 	rung    bool // something was pushed in this turn
 }
 
-// Connect makes the rings between all shards. It is called once, before any of them runs.
+// Connect makes the rings between all shards. It is called once, before any of them
+// runs; each loop's first turn follows when it does.
 func Connect(shards []*Shard) {
 	size := ringMax
+	if n := shards[0].cfg.RingMax; n > 0 {
+		size = n
+	}
 	for size > ringMin && size*len(shards) > ringTotal {
 		size /= 2
 	}
@@ -100,6 +104,7 @@ func Connect(shards []*Shard) {
 				s.links[j] = &link{peer: peer, out: rings[i][j], in: rings[j][i]}
 			}
 		}
+		s.cfg.Loop.Ring() // the first turn sets the timer
 	}
 }
 

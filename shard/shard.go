@@ -27,6 +27,8 @@ type Config struct {
 	Sessions func(session.Host, core.ConnInfo) session.Session
 	// Services makes the state machine of a partition of an internal topic; nil: none.
 	Services func(session.Host, *core.Topic, core.PartitionID) session.Service
+	// RingMax bounds the messages of one ring, a power of two; 0 takes the default.
+	RingMax int
 	// OnFailure is told of a failed store (the partition is zero) or log, for the log.
 	// It may be nil.
 	OnFailure func(core.PartitionID, error)
@@ -94,6 +96,7 @@ func New(cfg Config) (*Shard, error) {
 	}
 	s.publish()
 	s.clock.set = false
+	s.asleep.Store(true) // until its first turn
 	return s, nil
 }
 
@@ -217,9 +220,9 @@ func (s *Shard) Wake() {
 func (s *Shard) EndTurn() {
 	s.turn()
 	more := s.poll()
+	s.relieve()
 	s.work()
-	s.store.Commit()
-	s.work()
+	s.store.Commit() // after the last append of the turn
 	s.finish()
 	if s.clock.mono-s.stats.At >= statsEvery {
 		s.publish()
@@ -323,9 +326,15 @@ func (s *Shard) failAppends(p *partition) {
 	}
 }
 
-// Relieved implements segment.Host.
-func (e storeEvents) Relieved() {
-	s := e.s
+// Relieved implements segment.Host. It comes from Commit, too late for appends of this
+// turn.
+func (e storeEvents) Relieved() { e.s.cfg.Loop.Ring() }
+
+// relieve lets appends go on that waited for the store.
+func (s *Shard) relieve() {
+	if len(s.pressed) == 0 && s.held.head == nil || s.store.Pressure() {
+		return
+	}
 	for _, id := range s.pressed {
 		if c := s.conns.get(id); c != nil {
 			s.pause(c, pausedPressure, false)

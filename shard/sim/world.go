@@ -29,6 +29,8 @@ type world struct {
 
 	// The broker. generation counts its starts.
 	generation      int
+	arena           int64 // bytes of each
+	ring            int   // messages in each
 	shards          []*shard.Shard
 	loops           []*loop
 	workers         []*worker
@@ -133,6 +135,7 @@ func (w *world) isSynced(p *part) bool {
 
 func newWorld(seed uint64) *world {
 	w := &world{r: rand.New(rand.NewPCG(seed, 0x9e3779b97f4a7c15)), disk: fakefs.New(), memory: fakefs.New(), refusals: map[core.Code]int{}}
+	w.arena, w.ring = int64(128<<10)<<w.r.IntN(3), 2<<w.r.IntN(6)
 	w.model = &model{w: w, byID: map[core.PartitionID]*part{}}
 	w.catalog = newCatalogWriter(w)
 	return w
@@ -146,7 +149,7 @@ func (w *world) config(i int) segment.Config {
 		w.workers = append(w.workers, k)
 		return k
 	}
-	return segment.Config{FS: w.disk, Arena: w.memory, Env: env{w}, ArenaBytes: 512 << 10, ChunkBytes: 4 << 10,
+	return segment.Config{FS: w.disk, Arena: w.memory, Env: env{w}, ArenaBytes: w.arena, ChunkBytes: 4 << 10,
 		JournalBytes: 512 << 10, CheckpointBytes: 64 << 10, Sync: work(), Write: work(), Read: work()}
 }
 
@@ -176,7 +179,7 @@ func (w *world) start(shards int, clean bool) bool {
 		w.workers = append(w.workers, control)
 		s, err := shard.New(shard.Config{ID: core.ShardID(i), Env: env{w}, Loop: w.loops[i], Cluster: &core.Cluster{Shards: shards},
 			Catalog: &w.catalog.now, Store: w.config(i), Recovery: rec, Control: control, Change: w.catalog.do,
-			Sessions: w.session, OnFailure: w.onFailure})
+			Sessions: w.session, RingMax: w.ring, OnFailure: w.onFailure})
 		if w.cutting && errors.Is(err, fakefs.ErrPowerCut) {
 			return false
 		}
@@ -186,9 +189,6 @@ func (w *world) start(shards int, clean bool) bool {
 		w.shards[i] = s
 	}
 	shard.Connect(w.shards)
-	for _, l := range w.loops {
-		l.rung = true
-	}
 	for range 2 + w.r.IntN(2*shards) {
 		w.connect()
 	}
