@@ -46,7 +46,7 @@ type File interface {
 	WritevAt(bufs [][]byte, pos int64) error
 	// Datasync makes data and size durable (fdatasync).
 	Datasync() error
-	// Allocate reserves [pos, pos+n) and grows the file; a full disk is core.ErrDiskFull.
+	// Allocate reserves [pos, pos+n) and keeps the size; a full disk is core.ErrDiskFull.
 	Allocate(pos, n int64) error
 	// Writeback starts writing a range back, without waiting and without promise.
 	Writeback(pos, n int64) error
