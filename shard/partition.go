@@ -125,6 +125,9 @@ func (s *Shard) append(p *partition, m *message) {
 		st.AppendTime = max(p.lastTime, s.Wall())
 	}
 	if err := p.log.Append(m.body, st); err != nil {
+		if err == core.ErrBusy && s.holdAgain(m) {
+			return
+		}
 		s.refuse(m, codeOf(err))
 		return
 	}

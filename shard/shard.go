@@ -48,11 +48,10 @@ type Shard struct {
 	pool    pool
 	fx      session.Effects // of the present step
 	inbox   list            // steps to come: answers, and calls for services
-	held    list            // appends of other shards that wait for the store to be relieved
-	pressed []core.ConnID   // connections paused for the same reason
-	links   []*link         // by shard; nil for this one
-	drains  []drainer
-	asleep  atomic.Bool // set: whoever sends something must ring
+	holding
+	links  []*link // by shard; nil for this one
+	drains []drainer
+	asleep atomic.Bool // set: whoever sends something must ring
 	// What is in flight: appends not yet durable, questions and trims that run beside
 	// the loop, changes of the catalog.
 	pendings, looking, changing int
@@ -308,7 +307,7 @@ func (e storeEvents) Failed(l *segment.Log, err error) {
 	} else {
 		s.stats.Failed = err.Error()
 		s.each(s.failAppends)
-		for m := s.held.pop(); m != nil; m = s.held.pop() {
+		for m := s.release(); m != nil; m = s.release() {
 			s.refuse(m, core.ErrStorage)
 		}
 	}
@@ -323,26 +322,6 @@ func (s *Shard) failAppends(p *partition) {
 		s.pendings--
 		m.c.Outcome, m.c.Code = core.Unknown, core.ErrStorage
 		s.answer(m)
-	}
-}
-
-// Relieved implements segment.Host. It comes from Commit, too late for appends of this
-// turn.
-func (e storeEvents) Relieved() { e.s.cfg.Loop.Ring() }
-
-// relieve lets appends go on that waited for the store.
-func (s *Shard) relieve() {
-	if len(s.pressed) == 0 && s.held.head == nil || s.store.Pressure() {
-		return
-	}
-	for _, id := range s.pressed {
-		if c := s.conns.get(id); c != nil {
-			s.pause(c, pausedPressure, false)
-		}
-	}
-	s.pressed = s.pressed[:0]
-	for s.held.head != nil && !s.store.Pressure() {
-		s.handleOn(s.held.pop())
 	}
 }
 

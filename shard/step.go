@@ -75,7 +75,7 @@ func (s *Shard) output(c *conn) {
 			s.cfg.Loop.Send(c.id, o.Bytes)
 		}
 	}
-	if len(fx.Append) > 0 && c.paused&pausedPressure == 0 && s.store.Pressure() {
+	if len(fx.Append) > 0 && c.paused&pausedPressure == 0 && (s.held.head != nil || s.store.Pressure()) {
 		s.stats.Pressed++
 		s.pressed = append(s.pressed, c.id)
 		s.pause(c, pausedPressure, true)
@@ -114,6 +114,10 @@ func (s *Shard) asked(k kind, c *conn, v *service, t session.Ticket, p core.Part
 func (s *Shard) route(m *message, c *conn) {
 	if p := s.parts[m.partition]; p != nil {
 		m.owner = s.cfg.ID
+		if m.kind == kindAppend && s.held.head != nil {
+			s.hold(m)
+			return
+		}
 		s.handleOn(m)
 		return
 	}
@@ -150,8 +154,7 @@ func (s *Shard) handle(m *message) {
 		s.answer(m)
 	case kindAppend:
 		if s.held.head != nil || s.store.Pressure() {
-			s.stats.Held++
-			s.held.push(m)
+			s.hold(m)
 			return
 		}
 		s.handleOn(m)

@@ -16,7 +16,7 @@ type stopping struct {
 func (s *Shard) Stop(done func(error)) {
 	s.turn()
 	s.stopping = stopping{on: true, done: done}
-	for m := s.held.pop(); m != nil; m = s.held.pop() {
+	for m := s.release(); m != nil; m = s.release() {
 		s.refuse(m, core.ErrStopping)
 	}
 	s.each(func(p *partition) {

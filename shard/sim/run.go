@@ -104,8 +104,7 @@ func (w *world) live() (clean bool) {
 	if how < 8 || w.failed {
 		return false
 	}
-	w.shutdown()
-	return true
+	return w.shutdown()
 }
 
 // quiet waits until everything that was asked has been answered.
@@ -142,14 +141,15 @@ func (w *world) unanswered() (s string) {
 	return s
 }
 
-// shutdown stops all shards as SIGTERM does.
-func (w *world) shutdown() {
-	left := len(w.shards)
+// shutdown stops all shards as SIGTERM does. It returns false if a sync failed.
+func (w *world) shutdown() bool {
+	left, good := len(w.shards), true
 	for _, s := range w.shards {
 		s.Stop(func(err error) {
-			if err != nil {
+			if err != nil && !w.failed {
 				w.failf("stop: %v", err)
 			}
+			good = good && err == nil
 			left--
 		})
 		s.EndTurn()
@@ -160,6 +160,9 @@ func (w *world) shutdown() {
 		}
 		w.step()
 	}
+	if !good {
+		return false
+	}
 	w.end()
 	w.stats.stops++
 	w.tracef("stopped")
@@ -167,6 +170,7 @@ func (w *world) shutdown() {
 	for _, p := range w.prods {
 		p.cutOff()
 	}
+	return true
 }
 
 // crash ends the broker: the process is killed, or the power fails.

@@ -135,7 +135,7 @@ func (w *world) isSynced(p *part) bool {
 
 func newWorld(seed uint64) *world {
 	w := &world{r: rand.New(rand.NewPCG(seed, 0x9e3779b97f4a7c15)), disk: fakefs.New(), memory: fakefs.New(), refusals: map[core.Code]int{}}
-	w.arena, w.ring = int64(128<<10)<<w.r.IntN(3), 2<<w.r.IntN(6)
+	w.arena, w.ring = int64(48<<10)<<w.r.IntN(4), 2<<w.r.IntN(6)
 	w.model = &model{w: w, byID: map[core.PartitionID]*part{}}
 	w.catalog = newCatalogWriter(w)
 	return w
