@@ -22,7 +22,7 @@ check: ## format, vet, staticcheck, style and unit tests, simulator: about a min
 	$(GO) tool staticcheck ./...
 	SEEDS=$(SEEDS) $(GO) test ./...
 
-test: check race ## everything that CI runs
+test: check race crash ## everything that CI runs
 
 race: ## all unit tests under the race detector, with all invariants on
 	SEEDS=50 $(GO) test -race ./...
@@ -33,4 +33,16 @@ sim: ## the simulator: SEED=n replays one run, SEEDS=n tries that many
 sim-long: ## ten thousand seeds
 	SEEDS=10000 $(GO) test ./shard/sim -count=1 -timeout 60m -v -run TestSim
 
-.PHONY: help build run check test race sim sim-long
+crash: ## real power cuts: 200 images of an ext4 that lost and tore what was not flushed (root, /dev/fuse)
+	$(GO) vet -tags powercut ./segment/...
+	$(GO) test -tags powercut ./segment/ -run PowerCuts -count=1 -v -timeout 10m
+
+wire: build ## real clients against a real broker, through both views
+	sh cmd/wire/setup.sh
+	cd cmd/wire && $(GO) test -count=1 -timeout 15m .
+
+mainjob: build ## package lists in by kcat, a second topic by Java, the broker killed meanwhile
+	sh cmd/wire/setup.sh
+	bash cmd/wire/mainjob/run.sh
+
+.PHONY: help build run check test race sim sim-long crash wire mainjob
