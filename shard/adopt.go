@@ -84,7 +84,7 @@ func (p *partition) replay(found *segment.Recovered, now int64) error {
 		if err != nil {
 			return err
 		}
-		if h.Base >= own {
+		if h.Last() >= own { // the log may start within a batch
 			at := int64(-1)
 			if h.Attrs&batch.AttrLogAppendTime != 0 {
 				at = h.MaxTime
@@ -93,7 +93,7 @@ func (p *partition) replay(found *segment.Recovered, now int64) error {
 			p.producers.append(&h, h.Base, at, now)
 			p.epochs.append(h.Epoch, h.Base)
 		}
-		if p.svc != nil && h.Base >= service {
+		if p.svc != nil && h.Last() >= service {
 			p.svc.logic.Apply(b[:h.Size])
 			p.svc.applied = h.Last() + 1
 		}

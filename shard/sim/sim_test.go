@@ -22,9 +22,9 @@ func setting(t *testing.T, name string, otherwise uint64) uint64 {
 	return n
 }
 
-// TestSim runs SEEDS seeds, or the one that SEED names.
+// TestSim runs SEEDS seeds from FIRST on, or the one that SEED names.
 func TestSim(t *testing.T) {
-	first, n := uint64(1), setting(t, "SEEDS", 300)
+	first, n := setting(t, "FIRST", 1), setting(t, "SEEDS", 100)
 	if os.Getenv("SEED") != "" {
 		first, n = setting(t, "SEED", 0), 1
 	}
