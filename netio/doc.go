@@ -1,14 +1,18 @@
-// Package netio runs the event loops: one per shard, on gnet, which is imported here
-// only. It knows sockets, back-pressure and sendfile, and is blind to protocols.
+// Package netio runs the event loops, one per shard, on gnet, which nobody else imports.
+// It knows sockets, back-pressure and sendfile; it is blind to protocols.
 //
-//	accept goroutine --Enroll--> gnet loop --OnTraffic--> Handler.Receive
-//	                               |   ^                      |
-//	                        EndTurn|   | nested epoll:        | Send, SendExtent
-//	                               v   | EPOLLOUT, ring, timer, end of turn
-//	                        flush of each connection's queue: writev, MSG_MORE + sendfile
+//	accept goroutine --Enroll--> gnet's loop --OnTraffic--> input --> Handler.Receive
+//	                                 ^                                   |
+//	          EPOLLOUT, ring, timer, |                   Send, SendExtent|
+//	          end of turn: bells     |                                   v
+//	                             +---+--- end of turn: EndTurn, then flush of the queues
+//	                                      (one sendmsg; MSG_MORE + sendfile)
 //
-// What gnet lacks is added here: accept that survives the lack of descriptors (the
-// engine runs without a listener), an own bounded and ordered output queue that is the
-// only writer of its descriptor (queue.go), write readiness by a second epoll nested in
-// gnet's own (nested.go), and a pause of reading by changing the interest in gnet's epoll.
+// What gnet lacks is added here, each in one file: an accept that survives the lack of
+// descriptors (listen.go), memory bounds and a pause of reading (input.go), an ordered
+// output queue that is the only writer of its descriptor (queue.go, output.go), and
+// write readiness, rings, a timer and the end of a turn (bell.go).
+//
+// A turn is the callbacks between two calls of Handler.EndTurn. What a handler asks for
+// while it is being called (close, resume) happens at the end of the turn, before EndTurn.
 package netio

@@ -4,7 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/netip"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -15,81 +15,88 @@ import (
 	"github.com/penstock/penstock/core"
 )
 
-// Config bounds a loop. Zero values mean the defaults.
-type Config struct {
-	ReadBuffer int           // bytes that one read of the loop takes (64 KiB)
-	OutMax     int           // bytes queued at which a connection is not read any more (1 MiB)
-	InMax      int           // bytes kept of a paused connection before its reading stops (64 KiB)
-	FrameMax   int           // largest frame that is put together (100 MiB)
-	Stalled    time.Duration // a peer that takes nothing for so long while bytes wait is closed (30 s)
-	Congestion string        // TCP congestion control; "" leaves the system's
-	OnError    func(error)
-}
-
-func (c *Config) defaults() {
-	set := func(p *int, v int) {
-		if *p == 0 {
-			*p = v
-		}
-	}
-	set(&c.ReadBuffer, 64<<10)
-	set(&c.OutMax, 1<<20)
-	set(&c.InMax, 64<<10)
-	set(&c.FrameMax, 100<<20)
-	if c.Stalled == 0 {
-		c.Stalled = 30 * time.Second
-	}
-	if c.OnError == nil {
-		c.OnError = func(error) {}
-	}
-}
-
-// Stats are counters of a loop, as of its last snapshot.
-type Stats struct {
-	Connections, Turns, BytesIn, BytesOut, Blocked, Pauses, Closed int64
-}
-
-// Loop is one event loop. It implements core.Loop.
+// Loop is one event loop: a gnet engine without a listener, so that nothing that happens
+// to an accept can end it. It implements core.Loop. All fields but those at the end
+// belong to the loop's goroutine.
 type Loop struct {
-	gnet.BuiltinEventEngine
-	cfg     Config
-	h       core.Handler
-	client  *gnet.Client
-	bell    gnet.Conn
-	n       *nested
-	up      chan error // answers Start once
-	conns   []*conn
-	free    []uint32
-	gen     uint32
-	flushes []*conn // have output that this turn may send
-	resumes []*conn // were unpaused in this turn
-	closes  []*conn
-	checkAt time.Duration
-	timerAt time.Duration
-	iov     [iovMax][]byte
-	scratch []byte
-	mu      sync.Mutex
-	tasks   []func()
-	stats   Stats
+	cfg    Config
+	h      core.Handler
+	client *gnet.Client
+	bells  bells
+	probe  *probe // while the self-test runs
+
+	conns []*conn  // by slot
+	gens  []uint32 // generation of each slot, the next connection's
+	free  []uint32 // slots
+	open  int
+
+	called bool    // a callback was made since the last EndTurn
+	armed  bool    // the end of the turn has been asked for
+	dirty  []*conn // have output to flush at the end of the turn
+	later  []*conn // have something due before it
+	spare  []*conn // memory for one of the two
+	bufs   pool
+	queues []*queue
+	msg    unix.Msghdr
+	iov    [iovMax]unix.Iovec
+
+	held    int     // input kept or promised, of all connections
+	waiting []*conn // unfinished frames that wait for room in held, in order
+
+	blocked   stallList
+	sweepAt   time.Duration // when to look for stalled peers; 0: never
+	handlerAt time.Duration // of Timer; 0: none
+	timerAt   time.Duration // what the timerfd is set to; 0: not set
+	stats     Stats
+	shownAt   time.Duration
+	stopping  bool
+	finished  bool
+	emptied   chan struct{} // closed with finished
+
+	// What other goroutines touch.
+	rung    atomic.Bool  // the ring's eventfd has been written since the loop last looked
+	wake    atomic.Bool  // Ring was called, so a Wake is wanted
+	ringing atomic.Int32 // how many are about to write the eventfd
+	ending  atomic.Bool  // the engine may end
+	ended   atomic.Bool  // the eventfd must not be written any more
+	gate    sync.RWMutex // guards started and shut; held for reading while a connection is handed over
+	started bool
+	shut    bool       // no connection is taken any more
+	mu      sync.Mutex // guards tasks and over
+	tasks   []task
+	over    bool // no task is taken any more
 	shown   atomic.Pointer[Stats]
-	stop    bool
 }
 
-// NewLoop makes a loop that does not run yet.
+// task is a function to run on the loop.
+type task struct {
+	fn   func()
+	done chan struct{} // closed after fn, or when the loop has ended without it
+}
+
+// NewLoop makes a loop that does not run yet. Ring and Timer may be called already.
 func NewLoop(cfg Config) (*Loop, error) {
 	cfg.defaults()
-	n, err := newNested()
-	if err != nil {
-		return nil, err
-	}
-	l := &Loop{cfg: cfg, n: n, up: make(chan error, 1), scratch: make([]byte, 256<<10)}
+	l := &Loop{cfg: cfg, emptied: make(chan struct{})}
 	l.shown.Store(&Stats{})
-	l.client, err = gnet.NewClient(l, gnet.WithNumEventLoop(1), gnet.WithLockOSThread(false),
-		gnet.WithReadBufferCap(cfg.ReadBuffer), gnet.WithTCPNoDelay(gnet.TCPNoDelay), gnet.WithLogger(silent{}))
-	return l, err
+	if err := l.bells.open(); err != nil {
+		l.bells.close()
+		return nil, fmt.Errorf("make an event loop: %w", err)
+	}
+	var err error
+	// Not locked to a thread: gnet yields before each sleep, which costs a locked thread
+	// 22 us. No delay of small packets is Go's default for accepted connections already;
+	// gnet's own attempt at it leaks the descriptor when it fails.
+	l.client, err = gnet.NewClient(&engine{l: l}, gnet.WithNumEventLoop(1), gnet.WithLockOSThread(false),
+		gnet.WithReadBufferCap(cfg.ReadBuffer), gnet.WithTCPNoDelay(gnet.TCPDelay), gnet.WithLogger(silent{}))
+	if err != nil {
+		l.bells.close()
+		return nil, fmt.Errorf("make an event loop: %w", err)
+	}
+	return l, nil
 }
 
-// silent drops gnet's own messages: what matters reaches OnError or Closed.
+// silent drops gnet's own messages: what matters reaches Closed or OnError.
 type silent struct{}
 
 func (silent) Debugf(string, ...any) {}
@@ -98,256 +105,157 @@ func (silent) Warnf(string, ...any)  {}
 func (silent) Errorf(string, ...any) {}
 func (silent) Fatalf(string, ...any) {}
 
-// bellMark tells OnOpen which connection is the bell.
-type bellMark struct{}
-
-// Start runs the loop; it returns when the loop turns.
+// Start runs the loop. When it returns the loop has been seen to work: every bell rang.
+// After an error the loop has ended.
 func (l *Loop) Start(h core.Handler) error {
 	l.h = h
+	l.gate.Lock()
+	l.started = true
+	l.gate.Unlock()
 	if err := l.client.Start(); err != nil {
-		return err
+		return fmt.Errorf("start an event loop: %w", errors.Join(err, l.end()))
 	}
-	end, err := l.n.pair()
+	err := l.hang()
+	if err == nil {
+		err = l.check()
+	}
 	if err != nil {
-		return err
-	}
-	if _, err := l.client.EnrollContext(end, bellMark{}); err != nil {
-		return fmt.Errorf("start an event loop: %w", err)
-	}
-	return <-l.up
-}
-
-// Do runs fn on the loop and waits for it. Not to be called on the loop.
-func (l *Loop) Do(fn func()) {
-	done := make(chan struct{})
-	l.mu.Lock()
-	l.tasks = append(l.tasks, func() { fn(); close(done) })
-	l.mu.Unlock()
-	l.n.wake()
-	<-done
-}
-
-// Stop closes all connections and ends the loop.
-func (l *Loop) Stop() error {
-	l.Do(func() {
-		l.stop = true
-		for _, c := range l.conns {
-			if c != nil {
-				l.Close(c.id, true)
-			}
-		}
-	})
-	l.Do(func() {}) // the closes were carried out at the end of the turn before
-	err := l.client.Stop()
-	l.n.close()
-	return err
-}
-
-// Stats is the last snapshot. Any goroutine.
-func (l *Loop) Stats() Stats { return *l.shown.Load() }
-
-// conn is one connection. Only the loop touches it.
-type conn struct {
-	id       core.ConnID
-	gc       gnet.Conn
-	fd       int
-	in       []byte // read and not yet used
-	need     int    // len(in) at which Receive is worth a call
-	q        queue
-	paused   bool // by the handler
-	unread   bool // gnet's interest is off
-	over     bool // output above OutMax: not read until it is below half
-	blocked  bool // waits for EPOLLOUT
-	watched  bool // is in the nested epoll
-	listed   bool // stands in flushes
-	closing  bool // after the output
-	killing  bool // at the end of the turn, whatever the output
-	doomed   bool // stands in closes
-	gone     bool
-	progress time.Duration // when output last moved
-}
-
-// incoming is what the accept goroutine knows.
-type incoming struct {
-	listener      int
-	local, remote netip.AddrPort
-	done          func() // gives back the place under the connection limit
-}
-
-// OnOpen takes a connection in.
-func (l *Loop) OnOpen(gc gnet.Conn) ([]byte, gnet.Action) {
-	if _, ok := gc.Context().(bellMark); ok {
-		l.bell = gc
-		l.up <- l.n.attach(gc)
-		return nil, gnet.None
-	}
-	inc, ok := gc.Context().(*incoming)
-	core.Assert(ok, "a connection came from nowhere")
-	slot := uint32(len(l.conns))
-	if n := len(l.free); n > 0 {
-		slot, l.free = l.free[n-1], l.free[:n-1]
-	} else {
-		l.conns = append(l.conns, nil)
-	}
-	l.gen = max(1, l.gen+1)
-	c := &conn{id: core.MakeConnID(slot, l.gen), gc: gc, fd: gc.Fd()}
-	l.conns[slot] = c
-	gc.SetContext(&open{c, inc.done})
-	l.stats.Connections++
-	l.n.endTurnWanted()
-	if l.cfg.Congestion != "" {
-		if err := unix.SetsockoptString(c.fd, unix.IPPROTO_TCP, unix.TCP_CONGESTION, l.cfg.Congestion); err != nil {
-			l.cfg.OnError(fmt.Errorf("set congestion control %s: %w", l.cfg.Congestion, err))
-		}
-	}
-	if l.stop || !l.h.Open(core.ConnInfo{ID: c.id, Listener: inc.listener, Local: inc.local, Remote: inc.remote}) {
-		c.gone = true // the handler does not know it: no Closed
-		return nil, gnet.Close
-	}
-	return nil, gnet.None
-}
-
-// open is the context of an open connection.
-type open struct {
-	c    *conn
-	done func()
-}
-
-// OnClose lets a connection go. gnet closes the descriptor.
-func (l *Loop) OnClose(gc gnet.Conn, err error) gnet.Action {
-	o, ok := gc.Context().(*open)
-	if !ok {
-		if inc, ok := gc.Context().(*incoming); ok {
-			inc.done()
-		}
-		return gnet.None
-	}
-	c := o.c
-	l.n.forget(c)
-	c.q.release()
-	l.conns[c.id.Slot()] = nil
-	l.free = append(l.free, c.id.Slot())
-	l.stats.Connections--
-	l.stats.Closed++
-	o.done()
-	if !c.gone {
-		c.gone = true
-		l.h.Closed(c.id, err)
-	}
-	l.n.endTurnWanted()
-	return gnet.None
-}
-
-func (l *Loop) lookup(id core.ConnID) *conn {
-	if int(id.Slot()) >= len(l.conns) {
-		return nil
-	}
-	if c := l.conns[id.Slot()]; c != nil && c.id == id && !c.gone {
-		return c
+		return fmt.Errorf("start an event loop: %w", errors.Join(err, l.end()))
 	}
 	return nil
 }
 
-// Send implements core.Loop.
-func (l *Loop) Send(id core.ConnID, p []byte) {
-	if c := l.lookup(id); c != nil && len(p) > 0 {
-		c.q.push(p)
-		l.wantFlush(c)
-	}
-}
-
-// SendExtent implements core.Loop.
-func (l *Loop) SendExtent(id core.ConnID, e core.Extent) {
-	c := l.lookup(id)
-	if c == nil {
-		e.Release()
-		return
-	}
-	c.q.pushExtent(e)
-	l.wantFlush(c)
-}
-
-// Queued implements core.Loop.
-func (l *Loop) Queued(id core.ConnID) int {
-	if c := l.lookup(id); c != nil {
-		return c.q.size
-	}
-	return 0
-}
-
-func (l *Loop) wantFlush(c *conn) {
-	if c.q.size > l.cfg.OutMax {
-		c.over = true
-	}
-	if !c.listed && !c.blocked {
-		if c.progress == 0 {
-			c.progress = core.Mono()
+// hang enrols the bells.
+func (l *Loop) hang() error {
+	for _, b := range l.bells.all {
+		s, err := socket()
+		if err != nil {
+			return err
 		}
-		c.listed = true
-		l.flushes = append(l.flushes, c)
-		l.n.endTurnWanted()
+		if _, err := l.client.EnrollContext(s, b); err != nil {
+			return err
+		}
+		if b.err != nil { // written by the loop before the call above returned
+			return b.err
+		}
+	}
+	return nil
+}
+
+// Do runs fn on the loop and waits for it. It counts as a callback: an EndTurn follows.
+// Not to be called on the loop. If the loop has ended fn is not run.
+func (l *Loop) Do(fn func()) {
+	done := make(chan struct{})
+	if l.post(task{fn: func() { l.turn(); fn() }, done: done}) {
+		<-done
 	}
 }
 
-// Pause implements core.Loop.
-func (l *Loop) Pause(id core.ConnID, paused bool) {
-	c := l.lookup(id)
-	if c == nil || c.paused == paused {
-		return
+// post says whether the loop will take the task. Any goroutine.
+func (l *Loop) post(t task) bool {
+	l.mu.Lock()
+	over := l.over
+	if !over {
+		l.tasks = append(l.tasks, t)
 	}
-	c.paused = paused
-	if !paused {
-		l.resumes = append(l.resumes, c)
-		l.n.endTurnWanted()
+	l.mu.Unlock()
+	if !over {
+		l.signal()
 	}
-}
-
-// Close implements core.Loop.
-func (l *Loop) Close(id core.ConnID, kill bool) {
-	c := l.lookup(id)
-	if c == nil {
-		return
-	}
-	c.closing = true
-	c.killing = c.killing || kill
-	if c.killing || c.q.empty() {
-		l.doom(c)
-	}
-}
-
-func (l *Loop) doom(c *conn) {
-	if !c.doomed {
-		c.doomed = true
-		l.closes = append(l.closes, c)
-		l.n.endTurnWanted()
-	}
-}
-
-// Timer implements core.Loop.
-func (l *Loop) Timer(at time.Duration) {
-	l.timerAt = at
-	l.setTimer()
-}
-
-// setTimer serves the handler's time and the check for stalled peers with one timer.
-func (l *Loop) setTimer() {
-	at := l.timerAt
-	if l.checkAt > 0 && (at == 0 || l.checkAt < at) {
-		at = l.checkAt
-	}
-	l.n.setTimer(at)
+	return !over
 }
 
 // Ring implements core.Loop. Any goroutine.
-func (l *Loop) Ring() { l.n.wake() }
-
-// enroll hands an accepted connection to the loop. Accept goroutine only.
-func (l *Loop) enroll(nc net.Conn, inc *incoming) error {
-	if _, err := l.client.EnrollContext(nc, inc); err != nil {
-		inc.done()
-		return err
-	}
-	return nil
+func (l *Loop) Ring() {
+	l.wake.Store(true)
+	l.signal()
 }
 
-var errTooLarge = errors.New("the frame is larger than the limit")
+// signal writes the ring's eventfd unless it has been written since the loop last looked.
+func (l *Loop) signal() {
+	if l.rung.Swap(true) {
+		return
+	}
+	l.ringing.Add(1) // holds off the closing of the descriptor
+	if !l.ended.Load() {
+		if err := eventfdAdd(l.bells.all[bellRing].src, 1); err != nil && !errors.Is(err, unix.EAGAIN) {
+			core.Fail("the ring of a loop is broken") // full is well: then it is ringing
+		}
+	}
+	l.ringing.Add(-1)
+}
+
+// enroll hands an accepted connection to the loop and waits until it has been opened.
+func (l *Loop) enroll(c net.Conn, in *incoming) error {
+	l.gate.RLock()
+	defer l.gate.RUnlock()
+	if l.shut {
+		_ = c.Close()
+		return ErrStopped
+	}
+	_, err := l.client.EnrollContext(c, in) // closes c; gnet has a descriptor of its own
+	return err
+}
+
+// Stop closes all connections at once, with an EndTurn after the last, and ends the loop.
+// Close the listeners first. Not to be called on the loop.
+func (l *Loop) Stop() error {
+	l.gate.Lock()
+	was, runs := l.shut, l.started
+	l.shut = true
+	l.gate.Unlock()
+	if was {
+		return nil
+	}
+	if !runs {
+		return l.end()
+	}
+	l.post(task{fn: l.killAll, done: make(chan struct{})})
+	<-l.emptied
+	return l.end()
+}
+
+func (l *Loop) killAll() {
+	l.stopping = true
+	for _, c := range l.conns {
+		if c != nil {
+			l.kill(c, ErrStopped)
+		}
+	}
+	l.arm()
+}
+
+// finish makes an end after the last connection is gone and its EndTurn was told: no
+// callback follows any more.
+func (l *Loop) finish() {
+	l.finished = true
+	l.refuseTasks()
+	close(l.emptied)
+}
+
+func (l *Loop) refuseTasks() {
+	l.mu.Lock()
+	tasks := l.tasks
+	l.over, l.tasks = true, nil
+	l.mu.Unlock()
+	for _, t := range tasks {
+		close(t.done)
+	}
+}
+
+// end ends the engine. What other goroutines still want of the loop comes to nothing.
+func (l *Loop) end() error {
+	l.gate.Lock()
+	l.shut = true
+	l.gate.Unlock()
+	l.ending.Store(true)
+	err := l.client.Stop()
+	l.refuseTasks() // the loop may never have run
+	l.ended.Store(true)
+	for l.ringing.Load() > 0 {
+		runtime.Gosched()
+	}
+	l.bells.close()
+	l.publish() // the loop's goroutine is gone
+	return err
+}

@@ -1,193 +1,129 @@
 package netio
 
-import (
-	"golang.org/x/sys/unix"
+import "github.com/penstock/penstock/core"
 
-	"github.com/penstock/penstock/core"
-)
+// run is one piece of output: bytes of ours, or an extent.
+type run struct {
+	buf []byte      // lent by the pool; nil for an extent
+	ext core.Extent // with its hold
+	off int         // bytes of it that have been sent
+}
+
+// size is how many bytes of the run have not been sent.
+func (r *run) size() int {
+	if r.buf != nil {
+		return len(r.buf) - r.off
+	}
+	return r.ext.Len - r.off
+}
+
+// bytes is the rest of a run that lies in memory, or nil.
+func (r *run) bytes() []byte {
+	if r.buf != nil {
+		return r.buf[r.off:]
+	}
+	if r.ext.Mem != nil {
+		return r.ext.Mem[r.off:r.ext.Len]
+	}
+	return nil
+}
+
+// queue is the output of one connection in order. A connection has one only while
+// something is queued, so idle connections cost no memory.
+type queue struct {
+	runs []run
+	head int // the first that has not been sent whole
+}
 
 const (
-	turnMax  = 1 << 20  // bytes that one connection sends per turn
-	smallMax = 32 << 10 // file ranges below this are read and sent with the bytes around them
-	iovMax   = 64       // runs that one writev takes
+	bufFirst  = 4 << 10  // the first buffer of a queue
+	bufNext   = 64 << 10 // the later ones
+	queuesMax = 256      // queues kept for re-use
+	runsMax   = 1024     // and the runs that one of them may have room for
 )
 
-// queue is the output of one connection, in order: runs of bytes in buf, and extents.
-// It is the only writer of the descriptor.
-type queue struct {
-	items []item
-	head  int    // first item that is not sent whole
-	buf   []byte // bytes of the items that are not extents
-	size  int    // bytes not yet sent
-}
-
-// item is buf[off:off+left], or the extent if it has a length.
-type item struct {
-	off, left int
-	ext       core.Extent // Pos, Len and Mem advance as it is sent
-}
-
-func (q *queue) push(p []byte) {
-	q.size += len(p)
-	if n := len(q.items); n > q.head {
-		if last := &q.items[n-1]; last.ext.Len == 0 && last.off+last.left == len(q.buf) {
-			last.left += len(p)
-			q.buf = append(q.buf, p...)
-			return
+// queueOf returns the queue of a connection, which then has one.
+func (l *Loop) queueOf(c *conn) *queue {
+	if c.q == nil {
+		if n := len(l.queues); n > 0 {
+			c.q, l.queues = l.queues[n-1], l.queues[:n-1]
+		} else {
+			c.q = new(queue)
 		}
 	}
-	q.items = append(q.items, item{off: len(q.buf), left: len(p)})
-	q.buf = append(q.buf, p...)
+	return c.q
 }
 
-func (q *queue) pushExtent(e core.Extent) {
-	if e.Len == 0 {
-		e.Release()
+// push adds a run at the end.
+func (q *queue) push(r run) {
+	if q.head > 64 && 2*q.head > len(q.runs) { // a queue that is never quite empty
+		n := copy(q.runs, q.runs[q.head:])
+		clear(q.runs[n:])
+		q.runs, q.head = q.runs[:n], 0
+	}
+	q.runs = append(q.runs, r)
+}
+
+// tail returns the last run if it is bytes with room for n more, else a new one.
+func (l *Loop) tail(c *conn, n int) *run {
+	q := l.queueOf(c)
+	if k := len(q.runs); k > q.head {
+		if r := &q.runs[k-1]; r.buf != nil && cap(r.buf)-len(r.buf) >= n {
+			return r
+		}
+	}
+	size := bufFirst
+	if c.queued > 0 {
+		size = bufNext
+	}
+	q.push(run{buf: l.bufs.get(max(n, size))})
+	return &q.runs[len(q.runs)-1]
+}
+
+// sent takes n bytes off the head, and gives back what has left whole.
+func (l *Loop) sent(c *conn, n int) {
+	c.queued -= n
+	l.stats.Queued -= int64(n)
+	l.stats.BytesOut += int64(n)
+	q := c.q
+	for n > 0 {
+		r := &q.runs[q.head]
+		if size := r.size(); n < size {
+			r.off += n
+			return
+		} else {
+			n -= size
+		}
+		l.giveBack(r)
+		q.head++
+	}
+	if q.head == len(q.runs) {
+		l.dropOutput(c)
+	}
+}
+
+func (l *Loop) giveBack(r *run) {
+	if r.buf != nil {
+		l.bufs.put(r.buf)
+	} else {
+		r.ext.Release()
+	}
+	*r = run{}
+}
+
+// dropOutput gives back what is queued, and the queue.
+func (l *Loop) dropOutput(c *conn) {
+	q := c.q
+	if q == nil {
 		return
 	}
-	q.size += e.Len
-	q.items = append(q.items, item{ext: e})
-}
-
-func (q *queue) empty() bool { return q.head == len(q.items) }
-
-// reset keeps the memory of a small queue and drops that of a large one.
-func (q *queue) reset() {
-	clear(q.items)
-	q.items, q.head, q.buf = q.items[:0], 0, q.buf[:0]
-	if cap(q.buf) > 256<<10 {
-		q.buf = nil
+	for i := q.head; i < len(q.runs); i++ {
+		l.giveBack(&q.runs[i])
 	}
-}
-
-// release gives back every hold, when the connection is gone.
-func (q *queue) release() {
-	for i := q.head; i < len(q.items); i++ {
-		q.items[i].ext.Release()
-	}
-	q.reset()
-	q.size = 0
-}
-
-// outcome is how a flush ended.
-type outcome uint8
-
-const (
-	drained outcome = iota
-	again           // the socket is full
-	yielded         // the turn's share is used up
-	broken
-)
-
-// flush sends as much as the socket takes, up to turnMax. scratch is for small ranges.
-func (q *queue) flush(fd int, iov *[iovMax][]byte, scratch []byte) outcome {
-	budget := turnMax
-	for !q.empty() {
-		if budget <= 0 {
-			return yielded
-		}
-		runs, bytes, big := q.gather(iov, scratch)
-		var n int
-		var err error
-		if runs > 0 {
-			n, err = send(fd, iov[:runs], big)
-		} else {
-			bytes = min(q.items[q.head].ext.Len, budget)
-			n, err = sendFile(fd, &q.items[q.head].ext, bytes)
-			if n == 0 && err == nil {
-				return broken // the file is shorter than its extent
-			}
-		}
-		clear(iov[:runs])
-		switch {
-		case err == unix.EAGAIN:
-			return again
-		case err == unix.EINTR:
-			continue
-		case err != nil:
-			return broken
-		}
-		q.sent(n)
-		budget -= n
-		if n < bytes {
-			return again
-		}
-	}
-	q.reset()
-	return drained
-}
-
-// gather collects runs from the head on, up to a large file range (big), which is left
-// to sendfile. Small file ranges are read into scratch; what then is not sent is read
-// again.
-func (q *queue) gather(iov *[iovMax][]byte, scratch []byte) (runs, bytes int, big bool) {
-	for i := q.head; i < len(q.items) && runs < iovMax && bytes < turnMax; i++ {
-		it := &q.items[i]
-		switch {
-		case it.ext.Len == 0:
-			iov[runs] = q.buf[it.off : it.off+it.left]
-		case it.ext.Mem != nil:
-			iov[runs] = it.ext.Mem[:it.ext.Len]
-		case it.ext.Len < smallMax && it.ext.Len <= len(scratch):
-			n, err := it.ext.File.ReadAt(scratch[:it.ext.Len], int64(it.ext.Pos))
-			if n < it.ext.Len {
-				_ = err // sendfile will meet the same and say so
-				return runs, bytes, runs > 0
-			}
-			iov[runs] = scratch[:n]
-			scratch = scratch[n:]
-		default:
-			return runs, bytes, runs > 0
-		}
-		bytes += len(iov[runs])
-		runs++
-	}
-	return runs, bytes, false
-}
-
-// send is one writev; more says that file bytes follow at once.
-func send(fd int, runs [][]byte, more bool) (int, error) {
-	flags := unix.MSG_NOSIGNAL | unix.MSG_DONTWAIT
-	if more {
-		flags |= unix.MSG_MORE
-	}
-	if len(runs) == 1 {
-		return unix.SendmsgN(fd, runs[0], nil, nil, flags)
-	}
-	return unix.SendmsgBuffers(fd, runs, nil, nil, flags)
-}
-
-func sendFile(fd int, e *core.Extent, n int) (int, error) {
-	pos := int64(e.Pos)
-	return unix.Sendfile(fd, e.File.Fd(), &pos, n)
-}
-
-// sent takes n bytes off the head.
-func (q *queue) sent(n int) {
-	q.size -= n
-	for n > 0 {
-		it := &q.items[q.head]
-		if it.ext.Len == 0 {
-			k := min(n, it.left)
-			it.off, it.left, n = it.off+k, it.left-k, n-k
-			if it.left > 0 {
-				return
-			}
-			q.head++
-			continue
-		}
-		k := min(n, it.ext.Len)
-		if it.ext.Mem != nil {
-			it.ext.Mem = it.ext.Mem[k:]
-		}
-		it.ext.Pos += core.FilePos(k)
-		it.ext.Len -= k
-		n -= k
-		if it.ext.Len > 0 {
-			return
-		}
-		it.ext.Release()
-		it.ext = core.Extent{}
-		q.head++
+	l.stats.Queued -= int64(c.queued)
+	c.q, c.queued = nil, 0
+	q.runs, q.head = q.runs[:0], 0
+	if len(l.queues) < queuesMax && cap(q.runs) <= runsMax {
+		l.queues = append(l.queues, q)
 	}
 }

@@ -1,7 +1,10 @@
 package netio
 
 import (
-	"slices"
+	"errors"
+	"fmt"
+	"io"
+	"time"
 
 	"github.com/panjf2000/gnet/v2"
 	"golang.org/x/sys/unix"
@@ -9,152 +12,80 @@ import (
 	"github.com/penstock/penstock/core"
 )
 
-const readEvents = unix.EPOLLIN | unix.EPOLLPRI
+// engine is what gnet calls; all of it comes on the loop's goroutine.
+type engine struct {
+	gnet.BuiltinEventEngine
+	l *Loop
+}
 
-// OnTraffic is called for every readable connection, and for the bell.
-func (l *Loop) OnTraffic(gc gnet.Conn) gnet.Action {
-	o, ok := gc.Context().(*open)
-	if !ok {
-		l.rang(gc)
-		return gnet.None
+// OnOpen takes a connection or a bell in.
+func (e *engine) OnOpen(gc gnet.Conn) ([]byte, gnet.Action) {
+	switch ctx := gc.Context().(type) {
+	case *bell:
+		ctx.err = e.l.bells.attach(ctx, gc)
+	case *incoming:
+		ctx.taken = true
+		if !e.l.opened(gc, ctx) {
+			return nil, gnet.Close
+		}
+	default:
+		core.Fail("a connection came from nowhere")
 	}
-	l.n.endTurnWanted()
-	p, err := gc.Next(-1) // borrowed from the loop's read buffer
-	if err != nil || o.c.gone || o.c.doomed {
-		return gnet.None
+	return nil, gnet.None
+}
+
+// OnTraffic brings what gnet has read of a connection, or a bell that rings.
+func (e *engine) OnTraffic(gc gnet.Conn) gnet.Action {
+	p, err := gc.Next(-1) // borrowed from gnet's read buffer; nothing is ever left with gnet
+	core.Assert(err == nil, "gnet has no bytes where it says so")
+	switch ctx := gc.Context().(type) {
+	case *conn:
+		return e.l.traffic(ctx, p)
+	case *bell:
+		e.l.ring(ctx.kind)
 	}
-	l.stats.BytesIn += int64(len(p))
-	l.read(o.c, p)
 	return gnet.None
 }
 
-// read takes what gnet has read. Bytes that a frame is waiting for are then read from
-// the socket straight into the frame's own buffer.
-func (l *Loop) read(c *conn, p []byte) {
-	if len(c.in) == 0 && !c.paused && !c.over {
-		used := l.offer(c, p)
-		if used == len(p) || c.gone || c.doomed {
-			return
+// OnClose lets a connection go; gnet then closes the descriptor.
+func (e *engine) OnClose(gc gnet.Conn, err error) gnet.Action {
+	switch ctx := gc.Context().(type) {
+	case *conn:
+		if errors.Is(err, io.EOF) {
+			err = nil // the peer closed
 		}
-		p = p[used:]
+		e.l.closed(ctx, err)
+	case *bell:
+		if !e.l.ending.Load() {
+			core.Fail("gnet has ended an event loop")
+		}
 	}
-	c.in = append(c.in, p...)
-	for turn := turnMax; len(c.in) < c.need && turn > 0; {
-		c.grow()
-		n, err := unix.Read(c.fd, c.in[len(c.in):min(c.need, cap(c.in))])
-		if err == unix.EINTR {
-			continue
-		}
-		if n <= 0 {
-			break // empty, closed or broken: gnet will find out which
-		}
-		c.in = c.in[:len(c.in)+n]
-		l.stats.BytesIn += int64(n)
-		turn -= n
-	}
-	l.deliver(c)
+	return gnet.None
 }
 
-// grow makes room for more of a frame: twice what has come, never more than the frame, so
-// that a length that a peer only claims costs nothing.
-func (c *conn) grow() {
-	if len(c.in) == cap(c.in) {
-		room := min(c.need, max(2*len(c.in), 256<<10))
-		c.in = slices.Grow(c.in, room-len(c.in))
-	}
-}
-
-// deliver offers what is kept of a connection, and stops its reading if too much stays.
-func (l *Loop) deliver(c *conn) {
-	if len(c.in) >= c.need && len(c.in) > 0 && !c.paused && !c.over {
-		used := l.offer(c, c.in)
-		if used == len(c.in) {
-			c.in = c.in[:0]
-			if cap(c.in) > l.cfg.InMax {
-				c.in = nil
-			}
-		} else if used > 0 {
-			c.in = c.in[:copy(c.in, c.in[used:])]
-		}
-	}
-	l.mind(c)
-}
-
-// mind sets whether gnet reads the connection: not while more than InMax waits for a
-// handler that has paused, or the output is over its bound.
-func (l *Loop) mind(c *conn) {
-	if c.gone || c.doomed {
+// ring is called when a bell rings.
+func (l *Loop) ring(k bellKind) {
+	if l.finished {
 		return
 	}
-	unread := c.over || c.paused && len(c.in) > l.cfg.InMax
-	if unread == c.unread {
-		return
-	}
-	c.unread = unread
-	events := uint32(readEvents)
-	if unread {
-		events = 0
-		l.stats.Pauses++
-	}
-	if err := l.n.interest(c.fd, events); err != nil {
-		l.cfg.OnError(err)
-		l.Close(c.id, true)
-	}
-}
-
-// offer calls Receive until it makes no progress, and returns the bytes used.
-func (l *Loop) offer(c *conn, p []byte) (total int) {
-	for len(p) > 0 && !c.paused && !c.over && !c.closing {
-		used, need, err := l.h.Receive(c.id, p)
-		core.Assert(used >= 0 && used <= len(p), "a session used bytes that it did not have")
-		total += used
-		p = p[used:]
-		c.need = need
-		if err == nil && need > l.cfg.FrameMax {
-			err = errTooLarge
-		}
-		if err != nil {
-			l.cfg.OnError(err)
-			l.Close(c.id, false)
-			return total
-		}
-		if used == 0 || need > len(p) {
-			break
-		}
-	}
-	return total
-}
-
-// rang looks at the nested epoll. The bell's unread byte has been read by gnet and is
-// put back.
-func (l *Loop) rang(gc gnet.Conn) {
-	n, err := gc.Discard(-1)
-	core.Assert(err == nil && n > 0, "the bell of a loop rang without a byte")
-	if _, err := unix.Write(l.n.bellPeer, []byte{1}); err != nil {
-		core.Fail("the bell of a loop cannot be set again")
-	}
-	k, err := unix.EpollWait(l.n.ep, l.n.events, 0)
-	if err != nil {
-		return // interrupted: it is still readable
-	}
-	end := false
-	for i := range k {
-		switch token := tokenOf(&l.n.events[i]); token {
-		case tokenTurn:
-			end = true
-		case tokenRing:
-			l.n.take()
-			l.runTasks()
-			l.h.Wake()
-			l.n.endTurnWanted()
-		case tokenTimer:
-			l.timerFired()
-		default:
-			l.writable(core.ConnID(token))
-		}
-	}
-	if end {
+	l.probed(k)
+	switch k {
+	case bellTurn:
 		l.endTurn()
+	case bellRing:
+		l.rung.Swap(false) // before its work is looked for, so that no ring is lost
+		l.runTasks()
+		if l.wake.Swap(false) {
+			l.turn()
+			l.h.Wake()
+		}
+	case bellTimer:
+		l.timer()
+	case bellReady:
+		events := l.bells.ready()
+		for i := range events {
+			l.writable(token(&events[i]))
+		}
 	}
 }
 
@@ -164,121 +95,158 @@ func (l *Loop) runTasks() {
 	l.tasks = nil
 	l.mu.Unlock()
 	for _, t := range tasks {
-		t()
+		t.fn()
+		close(t.done)
 	}
 }
 
-func (l *Loop) timerFired() {
-	var b [8]byte
-	_, _ = unix.Read(l.n.timer, b[:])
-	now := core.Mono()
-	if l.checkAt > 0 && now >= l.checkAt {
-		l.checkStalled()
+// turn is called before every callback, so that an EndTurn follows it.
+func (l *Loop) turn() {
+	l.called = true
+	l.arm()
+}
+
+// arm asks for the end of this turn. The bell joins the end of epoll's list, behind the
+// sockets that are ready already.
+func (l *Loop) arm() {
+	if !l.armed {
+		l.armed = true
+		l.bells.endTurn()
 	}
-	if l.timerAt > 0 && now >= l.timerAt {
-		l.timerAt = 0
+}
+
+// endTurn does what is due, tells the handler, and sends. What these ask for in their
+// turn is done in the next one, so that the loop looks at its sockets in between.
+func (l *Loop) endTurn() {
+	l.armed = false
+	l.runLater()
+	if l.called {
+		l.called = false
+		l.stats.Turns++
+		l.h.EndTurn()
+	}
+	l.flushDirty()
+	if now := core.Mono(); now-l.shownAt >= statsEvery {
+		l.shownAt = now
+		l.publish()
+	}
+	if l.stopping && l.open == 0 && !l.called {
+		l.finish()
+	}
+}
+
+// due is what a connection waits for in Loop.later.
+type due uint8
+
+const (
+	dueClose due = 1 << iota
+	dueDrained
+	dueResume
+)
+
+// soon has something done with a connection before the end of the turn is told.
+func (l *Loop) soon(c *conn, d due) {
+	if c.due == 0 {
+		l.later = append(l.later, c)
+		l.arm()
+	}
+	c.due |= d
+}
+
+func (l *Loop) runLater() {
+	if len(l.later) == 0 {
+		return
+	}
+	list := l.later
+	l.later, l.spare = l.spare[:0], nil
+	for _, c := range list {
+		d := c.due
+		c.due = 0
+		switch {
+		case c.phase == gone:
+			continue
+		case d&dueClose != 0:
+			l.shutDown(c)
+			continue
+		}
+		if d&dueDrained != 0 {
+			l.turn()
+			l.h.Drained(c.id)
+		}
+		if d&dueResume != 0 {
+			l.resume(c)
+		}
+	}
+	clear(list)
+	l.spare = list[:0]
+}
+
+// Timer implements core.Loop.
+func (l *Loop) Timer(at time.Duration) {
+	l.handlerAt = at
+	l.setTimer()
+}
+
+// setTimer sets the timerfd to the earlier of the handler's time and the sweep's. A time
+// that has moved back is left: one wake too many is cheaper than a call per turn.
+func (l *Loop) setTimer() {
+	at := l.handlerAt
+	if l.sweepAt > 0 && (at <= 0 || l.sweepAt < at) {
+		at = l.sweepAt
+	}
+	if at <= 0 || l.timerAt > 0 && l.timerAt <= at {
+		return
+	}
+	l.timerAt = at
+	l.bells.setTimer(at - core.Mono())
+}
+
+func (l *Loop) timer() {
+	l.timerAt = 0
+	now := core.Mono()
+	if l.sweepAt > 0 && now >= l.sweepAt {
+		l.sweep(now)
+	}
+	if l.handlerAt > 0 && now >= l.handlerAt {
+		l.handlerAt = 0
+		l.turn()
 		l.h.Wake()
-		l.n.endTurnWanted()
 	}
 	l.setTimer()
 }
 
-// checkStalled closes peers that have taken nothing for too long: their pins must not
-// live for ever.
-func (l *Loop) checkStalled() {
-	now, waiting := core.Mono(), false
-	for _, c := range l.conns {
-		if c == nil || !c.blocked {
+// sweep closes peers that do not move: what their queues pin must not be held for ever,
+// nor the memory that others wait for.
+func (l *Loop) sweep(now time.Duration) {
+	l.sweepAt = 0
+	for c := l.blocked.head; c != nil && now-c.movedAt >= l.cfg.Stalled; c = l.blocked.head {
+		l.blocked.remove(c)
+		left, err := unix.IoctlGetInt(c.fd, unix.SIOCOUTQ)
+		if err == nil && left <= c.unacked-stallBytes {
+			c.unacked = left // it is slow: the kernel's buffer is large, and it takes from there
+			l.blocked.push(c, now)
 			continue
 		}
-		if now-c.progress > l.cfg.Stalled {
-			l.Close(c.id, true)
-		} else {
-			waiting = true
-		}
+		l.stats.Stalled++
+		l.kill(c, ErrStalled)
 	}
-	l.checkAt = 0
-	if waiting {
-		l.checkAt = now + l.cfg.Stalled/4
+	if c := l.blocked.head; c != nil {
+		l.sweepAt = c.movedAt + l.cfg.Stalled
+	}
+	if len(l.waiting) > 0 {
+		l.sweepFrames(now)
+		l.sweepSoon(now + l.cfg.Stalled/4)
+	}
+	l.setTimer()
+}
+
+// sweepSoon makes sure that sweep is called at the given time or before.
+func (l *Loop) sweepSoon(at time.Duration) {
+	if l.sweepAt == 0 || at < l.sweepAt {
+		l.sweepAt = at
+		l.setTimer()
 	}
 }
 
-// writable follows EPOLLOUT of a blocked connection.
-func (l *Loop) writable(id core.ConnID) {
-	if c := l.lookup(id); c != nil {
-		c.blocked = false
-		l.wantFlush(c)
-	}
-}
-
-// endTurn lets the handler gather what the turn brought, then sends and closes.
-func (l *Loop) endTurn() {
-	l.n.armed = false
-	l.stats.Turns++
-	for i := 0; i < len(l.resumes); i++ {
-		if c := l.resumes[i]; !c.gone && !c.paused {
-			l.deliver(c)
-		}
-	}
-	l.resumes = l.resumes[:0]
-	l.h.EndTurn()
-	flushes := l.flushes
-	l.flushes = nil
-	for _, c := range flushes {
-		c.listed = false
-		if !c.gone && !c.killing {
-			l.flush(c)
-		}
-	}
-	if l.flushes == nil {
-		clear(flushes)
-		l.flushes = flushes[:0]
-	}
-	for len(l.closes) > 0 {
-		c := l.closes[len(l.closes)-1]
-		l.closes = l.closes[:len(l.closes)-1]
-		if !c.gone {
-			_ = c.gc.EventLoop().Close(c.gc) // OnClose follows, within
-		}
-	}
-	s := l.stats
-	if old := l.shown.Load(); s.Turns-old.Turns >= 1024 || s.Connections != old.Connections {
-		l.shown.Store(&s)
-	}
-}
-
-func (l *Loop) flush(c *conn) {
-	before := c.q.size
-	out := c.q.flush(c.fd, &l.iov, l.scratch)
-	if c.q.size < before {
-		c.progress = core.Mono()
-		l.stats.BytesOut += int64(before - c.q.size)
-	}
-	switch out {
-	case again:
-		c.blocked = true
-		l.stats.Blocked++
-		if err := l.n.wantWrite(c); err != nil {
-			l.cfg.OnError(err)
-			l.Close(c.id, true)
-		}
-		if l.checkAt == 0 {
-			l.checkAt = core.Mono() + l.cfg.Stalled/4
-			l.setTimer()
-		}
-	case yielded:
-		l.wantFlush(c)
-	case broken:
-		l.Close(c.id, true)
-	case drained:
-		if c.closing {
-			l.doom(c)
-		}
-	}
-	if c.over && c.q.size <= l.cfg.OutMax/2 {
-		c.over = false
-		l.h.Drained(c.id)
-		l.resumes = append(l.resumes, c)
-		l.n.endTurnWanted()
-	}
-}
+// failed reports what went wrong beside a connection.
+func (l *Loop) failed(what string, err error) { l.cfg.OnError(fmt.Errorf("%s: %w", what, err)) }
