@@ -75,14 +75,15 @@ func defaults(o *Options) {
 // bench is a run under way.
 type bench struct {
 	Options
-	result *Result
-	dir    string   // of the broker's data
-	broker *process // nil: not running
-	addr   string
-	admin  *load.Client
-	floors []*process
-	topics int
-	starts []float64 // seconds
+	result  *Result
+	dir     string   // of the broker's data
+	broker  *process // nil: not running
+	addr    string
+	admin   *load.Client
+	floors  []*process
+	topics  int
+	starts  []float64 // seconds
+	ballast []byte
 }
 
 func (b *bench) say(format string, args ...any) { b.Log(fmt.Sprintf(format, args...)) }
@@ -128,6 +129,7 @@ func (b *bench) stop() {
 	}
 	b.floors = nil
 	b.endBroker(false)
+	b.release()
 	if b.dir != "" {
 		_ = os.RemoveAll(b.dir)
 		b.dir = ""

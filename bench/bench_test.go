@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -118,6 +119,7 @@ func TestBroker(t *testing.T) {
 	}
 	o := options(t)
 	o.Broker = []string{exe, "serve"}
+	o.Log = func(s string) { fmt.Println(s) } // while it goes on
 	o.Duration, o.Warmup, o.Rounds = time.Second, 300*time.Millisecond, 3
 	if only := os.Getenv("BENCH_ONLY"); only != "" {
 		o.Only = regexp.MustCompile(only)

@@ -15,6 +15,7 @@ type scenario struct {
 }
 
 var scenarios = []scenario{
+	{"page cache", false, (*bench).pageCache},
 	{"produce 1 MiB", false, func(b *bench) error { return b.produceBatches("1 MiB", 1<<20) }},
 	{"produce 64 KiB", false, func(b *bench) error { return b.produceBatches("64 KiB", 64<<10) }},
 	{"produce 16 KiB", false, func(b *bench) error {
@@ -48,11 +49,15 @@ func (b *bench) produceTo(p load.Produce, durability string) (sample, error) {
 		return sample{}, err
 	}
 	p.Topic, p.Addr = topic, b.addr
+	b.hold()
+	b.release()
 	s, err := measured(b.broker, func(mark func()) (load.Stats, error) { p.Mark = mark; return p.Run() })
 	if err != nil {
 		return s, err
 	}
-	return s, b.admin.DeleteTopic(topic)
+	err = b.admin.DeleteTopic(topic)
+	b.hold() // the pages that its files had
+	return s, err
 }
 
 // produceFloor measures the same load against a floor.

@@ -217,6 +217,7 @@ func (r *run) paced(c net.Conn, src source, i int) error {
 				}
 			})
 			if err != nil || closed {
+				_ = c.SetWriteDeadline(time.Now()) // nobody would read the answer
 				done <- err
 				return
 			}
@@ -266,6 +267,9 @@ var errFrame = errors.New("the answer is shorter than its header")
 // until there is one.
 func (a *answers) read(done func(size int)) (n int, err error) {
 	for n == 0 {
+		if err := a.c.SetReadDeadline(time.Now().Add(callTimeout)); err != nil {
+			return n, err
+		}
 		m, err := a.c.Read(a.buf[a.end:])
 		if err != nil {
 			return n, err
