@@ -124,3 +124,25 @@ func exhaust(t *testing.T) {
 	t.Logf("accept found no descriptor %d times, %d clients were refused, and then one was served", s.ln.Exhausted(), s.ln.Refused())
 	give(len(taken))
 }
+
+// The congestion control of the settings is that of the connections.
+func TestCongestion(t *testing.T) {
+	b, err := os.ReadFile("/proc/sys/net/ipv4/tcp_allowed_congestion_control")
+	if err != nil {
+		t.Skip(err)
+	}
+	for _, name := range strings.Fields(string(b)) {
+		s := serve(t, Config{Congestion: name})
+		if err := echo(s.dial()); err != nil {
+			t.Fatal(err)
+		}
+		s.do(func() {
+			for id := range s.conns {
+				got, err := unix.GetsockoptString(s.l.get(id).fd, unix.IPPROTO_TCP, unix.TCP_CONGESTION)
+				if err != nil || got != name {
+					t.Errorf("%q instead of %q, %v", got, name, err)
+				}
+			}
+		})
+	}
+}
