@@ -24,8 +24,8 @@ check: ## format, vet, staticcheck, style and unit tests, simulator: about a min
 
 test: check race crash ## everything that CI runs
 
-race: ## the packages that run goroutines, under the race detector, with all invariants on
-	$(GO) test -race ./netio/... ./shard ./shard/meta ./cmd/...
+race: ## network, catalog and command under the race detector, with all invariants on
+	$(GO) test -race ./netio/... ./shard/meta ./cmd/...
 
 sim: ## the simulator: SEED=n replays one run, SEEDS=n tries that many
 	SEED=$(SEED) SEEDS=$(SEEDS) $(GO) test ./shard/sim -count=1 -v -run TestSim
