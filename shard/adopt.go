@@ -1,6 +1,7 @@
 package shard
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/penstock/penstock/codec/batch"
@@ -44,19 +45,33 @@ func (s *Shard) open(t *core.Topic, id core.PartitionID, found *segment.Recovere
 	}
 	s.parts[id] = p
 	if found != nil && found.Quarantined != nil {
-		p.refuses = core.ErrQuarantined
-		s.stats.Quarantined++
+		s.quarantine(p) // recovery has reported it
 		return nil
 	}
 	p.w.highWatermark, p.w.exposed = p.log.End(), p.log.End() // all that was found counts
 	p.refresh()
-	if found != nil {
-		if err := p.replay(found, s.Wall()); err != nil {
+	if found != nil && !noFold {
+		err := p.replay(found, s.Wall())
+		var damage *segment.CorruptError
+		switch {
+		case errors.As(err, &damage):
+			s.quarantine(p)
+			if s.cfg.OnFailure != nil {
+				s.cfg.OnFailure(p.id, err)
+			}
+			return nil
+		case err != nil:
 			return err
 		}
 	}
 	p.epochs.append(p.epoch, p.w.logEnd)
 	return nil
+}
+
+// quarantine refuses everything that is asked of a partition. The others serve.
+func (s *Shard) quarantine(p *partition) {
+	p.refuses = core.ErrQuarantined
+	s.stats.Quarantined++
 }
 
 // replay restores the folds from the snapshot and the batches that came after it.

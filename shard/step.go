@@ -173,8 +173,12 @@ func (s *Shard) handleOn(m *message) {
 			return
 		}
 	}
-	if p.refuses != core.OK {
+	switch {
+	case p.refuses != core.OK:
 		s.refuse(m, p.refuses)
+		return
+	case s.stopping.closed:
+		s.refuse(m, core.ErrStopping)
 		return
 	}
 	switch m.kind {

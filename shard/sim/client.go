@@ -278,8 +278,10 @@ func (p *producer) answer(b *sent, a *session.Completion) {
 	case a.Code == core.ErrUnknownTopicID:
 		p.retired = true
 	case a.Code == core.ErrSequence:
-		// Right only if the partition has lost what came before.
-		w.assert(p.part.mayLose, "the sequence of an idempotent producer broke, and nothing was lost")
+		// Right only if the partition has lost what came before, or what told of it.
+		if !p.part.mayLose && !p.part.mayForget {
+			w.failf("%v: the sequence of producer %d broke at batch %d, sequence %d, and nothing was lost", p.part, p.pid, b.number, b.sequence)
+		}
 		p.bump()
 	case a.Code == core.ErrProducerEpoch:
 		w.failf("a producer was fenced by nobody")

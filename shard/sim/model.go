@@ -28,6 +28,7 @@ type part struct {
 	retention    bool // the log start may rise by itself
 	alwaysSynced bool // since it was created
 	mayLose      bool // a power cut has come over it while it was not always synced
+	mayForget    bool // a restart has come after its start had been trimmed
 	placed       map[core.Offset]*sent
 	seen         core.Offset // everything below was acknowledged, or read, or lay before something that was
 	safe         core.Offset // everything below survives a power cut
@@ -134,6 +135,9 @@ func (m *model) bounds(p *part, a *session.Completion) {
 	if !ok {
 		w.failf("%v: log start %d, high watermark %d, last stable %d, end %d", p, a.LogStart, a.HighWatermark, a.LastStable, a.End)
 	}
+	if a.LogStart > p.startMax && w.auditing && p.mayLose && p.safe <= p.startMax {
+		p.startMax = a.LogStart // a power cut has taken the oldest segment of a topic that is not synced
+	}
 	if a.LogStart > p.startMax && !p.retention {
 		w.failf("%v: the log begins at %d, and nobody asked for more than %d", p, a.LogStart, p.startMax)
 	}
@@ -210,6 +214,8 @@ func (m *model) audited(p *part, start, end core.Offset, found map[core.Offset]b
 	if start < p.trimmed {
 		w.failf("%v: the log begins at %d again; it had been trimmed to %d", p, start, p.trimmed)
 	}
+	// Producers are folded from the log: of what lay below its start nothing is known.
+	p.mayForget = p.mayForget || start > 0
 	must := p.seen
 	if power && !p.alwaysSynced {
 		must = p.safe

@@ -1,10 +1,10 @@
-//go:build plant_early_ack
+//go:build plant_early_ack || plant_no_fold
 
 package sim
 
 import "testing"
 
-// TestThePlantedMistakeIsFound runs a broker that acknowledges before it syncs.
+// TestThePlantedMistakeIsFound runs a broker with a mistake in it: see shard/plant_off.go.
 func TestThePlantedMistakeIsFound(t *testing.T) {
 	for seed := uint64(1); seed <= 100; seed++ {
 		if _, _, err := Run(seed); err != nil {
@@ -12,5 +12,5 @@ func TestThePlantedMistakeIsFound(t *testing.T) {
 			return
 		}
 	}
-	t.Fatal("100 seeds have not found an acknowledgement before the sync")
+	t.Fatal("100 seeds have not found the planted mistake")
 }

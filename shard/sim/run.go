@@ -222,7 +222,8 @@ func (w *world) await(c *client, o *op) *session.Completion {
 // audit reads everything after a restart.
 func (w *world) audit() {
 	power := w.powerSinceAudit
-	w.powerSinceAudit = false
+	w.powerSinceAudit, w.auditing = false, true
+	defer func() { w.auditing = false }()
 	for _, p := range w.model.parts {
 		if w.catalog.deleted[p.id.Topic] {
 			continue

@@ -1,4 +1,4 @@
-//go:build !plant_early_ack
+//go:build !plant_early_ack && !plant_no_fold
 
 package sim
 

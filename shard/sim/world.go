@@ -38,6 +38,7 @@ type world struct {
 	failed          bool // a store has failed: nothing will be acknowledged any more
 	cutting         bool // the power goes during some call to come
 	powerSinceAudit bool
+	auditing        bool
 
 	altering    map[string]int // changes of a topic that have not been answered
 	nextOp      int

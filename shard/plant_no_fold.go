@@ -1,0 +1,8 @@
+//go:build plant_no_fold
+
+package shard
+
+const (
+	earlyAck = false
+	noFold   = true
+)
