@@ -18,6 +18,10 @@ type Options struct {
 	// Broker is the command that starts the broker, to which flags for the data directory,
 	// the ports and one shard are added: "penstock serve".
 	Broker []string
+	// Addr and PID are of a broker that runs already, instead of Broker: any broker that
+	// speaks Kafka, such as Apache Kafka. Scenarios that need to start it are left out.
+	Addr string
+	PID  int
 	// Floor is the command that calls floor.Main with the arguments that are added.
 	Floor []string
 	Dir   string // for data, which are deleted; on the disk to be measured
@@ -37,7 +41,7 @@ func Run(ctx context.Context, o Options) (Result, error) {
 	r := Result{Machine: machine(o.Dir), Options: o}
 	b := &bench{Options: o, result: &r}
 	for _, s := range scenarios {
-		if o.Only != nil && !o.Only.MatchString(s.name) || s.long && !o.Long {
+		if o.Only != nil && !o.Only.MatchString(s.name) || s.long && !o.Long || s.own && o.Addr != "" {
 			continue
 		}
 		if err := ctx.Err(); err != nil {
@@ -55,6 +59,9 @@ func Run(ctx context.Context, o Options) (Result, error) {
 }
 
 func defaults(o *Options) {
+	if o.Addr != "" {
+		o.Broker = nil
+	}
 	if o.Rounds == 0 {
 		o.Rounds = 5
 	}
@@ -96,6 +103,12 @@ func (b *bench) serve(env ...string) error {
 			return err
 		}
 		b.dir = dir
+	}
+	if b.Addr != "" {
+		b.addr, b.broker = b.Addr, attach(b.PID)
+		var err error
+		b.admin, err = load.Dial(b.addr)
+		return err
 	}
 	ports, err := freePorts(2)
 	if err != nil {
@@ -171,8 +184,15 @@ func (b *bench) floor(args []string) (*process, string, error) {
 // topic makes a topic of a new name.
 func (b *bench) topic(partitions int, durability string) (string, error) {
 	b.topics++
-	name := fmt.Sprintf("bench-%04d", b.topics)
-	return name, b.admin.CreateTopic(name, partitions, map[string]string{"penstock.durability": durability})
+	name := fmt.Sprintf("bench-%d-%04d", os.Getpid(), b.topics)
+	config := map[string]string{"penstock.durability": durability}
+	if b.Addr != "" { // what Kafka calls it
+		config = map[string]string{"flush.messages": "9223372036854775807"}
+		if durability == "synced" {
+			config["flush.messages"] = "1"
+		}
+	}
+	return name, b.admin.CreateTopic(name, partitions, config)
 }
 
 // sample is one measurement of one variant.

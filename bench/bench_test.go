@@ -120,7 +120,8 @@ func TestBroker(t *testing.T) {
 	o := options(t)
 	o.Broker = []string{exe, "serve"}
 	o.Log = func(s string) { fmt.Println(s) } // while it goes on
-	o.Duration, o.Warmup, o.Rounds = time.Second, 300*time.Millisecond, 3
+	o.Duration, o.Warmup, o.Rounds = time.Second, 300*time.Millisecond, 1
+	o.Long = os.Getenv("BENCH_LONG") != ""
 	if only := os.Getenv("BENCH_ONLY"); only != "" {
 		o.Only = regexp.MustCompile(only)
 	}

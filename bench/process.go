@@ -15,7 +15,8 @@ import (
 
 // process is a server under measurement.
 type process struct {
-	cmd  *exec.Cmd
+	pid  int
+	cmd  *exec.Cmd     // nil: not ours to end
 	done chan struct{} // closed when it has ended
 
 	mu     sync.Mutex
@@ -40,6 +41,7 @@ func start(argv []string, env ...string) (*process, error) {
 	if err := p.cmd.Start(); err != nil {
 		return nil, err
 	}
+	p.pid = p.cmd.Process.Pid
 	var readers sync.WaitGroup
 	readers.Go(func() {
 		for s := bufio.NewScanner(stdout); s.Scan(); {
@@ -60,6 +62,9 @@ func start(argv []string, env ...string) (*process, error) {
 	}()
 	return p, nil
 }
+
+// attach takes a server that somebody else has started.
+func attach(pid int) *process { return &process{pid: pid, done: make(chan struct{})} }
 
 // line takes a line of stderr. What gctrace writes looks like
 //
@@ -121,6 +126,9 @@ func (p *process) ended() bool {
 }
 
 func (p *process) failure(what string) error {
+	if p.cmd == nil {
+		return fmt.Errorf("process %d: %s", p.pid, what)
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return fmt.Errorf("%s: %s\n%s\n%s", strings.Join(p.cmd.Args, " "), what, strings.Join(p.stdout, "\n"), strings.Join(p.errs, "\n"))
@@ -128,6 +136,9 @@ func (p *process) failure(what string) error {
 
 // end ends the process, by a signal that it cannot catch if kill is set.
 func (p *process) end(kill bool) {
+	if p.cmd == nil {
+		return
+	}
 	sig := os.Interrupt
 	if kill {
 		sig = os.Kill
@@ -152,7 +163,7 @@ type usage struct {
 // usage reads the counters. Threads that have ended are missing; Go keeps its threads.
 func (p *process) usage() usage {
 	u := usage{at: time.Now()}
-	dir := fmt.Sprintf("/proc/%d", p.cmd.Process.Pid)
+	dir := fmt.Sprintf("/proc/%d", p.pid)
 	tasks, _ := filepath.Glob(dir + "/task/*/schedstat")
 	for _, t := range tasks {
 		b, err := os.ReadFile(t)

@@ -10,30 +10,31 @@ import (
 // scenario is one part of a run. It begins with nothing running.
 type scenario struct {
 	name string
-	long bool
+	long bool // takes minutes
+	own  bool // only with a broker that we start
 	run  func(*bench) error
 }
 
 var scenarios = []scenario{
-	{"page cache", false, (*bench).pageCache},
-	{"produce 1 MiB", false, func(b *bench) error { return b.produceBatches("1 MiB", 1<<20) }},
-	{"produce 64 KiB", false, func(b *bench) error { return b.produceBatches("64 KiB", 64<<10) }},
-	{"produce 16 KiB", false, func(b *bench) error {
+	{"page cache", false, false, (*bench).pageCache},
+	{"produce 1 MiB", false, false, func(b *bench) error { return b.produceBatches("1 MiB", 1<<20) }},
+	{"produce 64 KiB", false, false, func(b *bench) error { return b.produceBatches("64 KiB", 64<<10) }},
+	{"produce 16 KiB", false, false, func(b *bench) error {
 		return b.produceRequests("produce 16 KiB, 16 connections, one in flight each", 16<<10, 16, 1, 10, 14)
 	}},
-	{"produce 1 KiB", false, func(b *bench) error {
+	{"produce 1 KiB", false, false, func(b *bench) error {
 		return b.produceRequests("produce 1 KiB, 2 connections, 64 in flight each", 1<<10, 2, 64, 0.8, 1.5)
 	}},
-	{"fetch 1 MiB", false, func(b *bench) error { return b.fetchBatches("1 MiB", 1<<20, 64<<10, 0.28) }},
-	{"fetch 64 KiB", false, func(b *bench) error { return b.fetchBatches("64 KiB", 64<<10, 64<<10, 0.32) }},
-	{"fetch 16 KiB", false, func(b *bench) error { return b.fetchRequests("fetch 16 KiB", 16<<10) }},
-	{"fetch 1 KiB", false, func(b *bench) error { return b.fetchRequests("fetch 1 KiB", 1<<10) }},
-	{"commit latency", false, (*bench).commitLatency},
-	{"steady", false, (*bench).steady},
-	{"cold reads", false, (*bench).coldReads},
-	{"slow readers", false, (*bench).slowReaders},
-	{"idle", false, (*bench).idle},
-	{"start", true, (*bench).startAfterKill},
+	{"fetch 1 MiB", false, false, func(b *bench) error { return b.fetchBatches("1 MiB", 1<<20, 64<<10, 0.28) }},
+	{"fetch 64 KiB", false, false, func(b *bench) error { return b.fetchBatches("64 KiB", 64<<10, 64<<10, 0.32) }},
+	{"fetch 16 KiB", false, false, func(b *bench) error { return b.fetchRequests("fetch 16 KiB", 16<<10) }},
+	{"fetch 1 KiB", false, false, func(b *bench) error { return b.fetchRequests("fetch 1 KiB", 1<<10) }},
+	{"commit latency", false, false, (*bench).commitLatency},
+	{"steady", false, true, (*bench).steady},
+	{"cold reads", false, true, (*bench).coldReads},
+	{"slow readers", false, false, (*bench).slowReaders},
+	{"idle", false, true, (*bench).idle},
+	{"start", true, true, (*bench).startAfterKill},
 }
 
 const recordSize = 1000 // with what a record needs around it, about 1 KiB

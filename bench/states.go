@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/HdrHistogram/hdrhistogram-go"
 	"golang.org/x/sys/unix"
 
 	"github.com/penstock/penstock/bench/load"
@@ -97,9 +98,11 @@ func (b *bench) coldReads() error {
 	if err != nil {
 		return err
 	}
+	var during load.Stats
 	go func() {
 		p := load.Produce{Shape: load.Shape{Addr: b.addr, Conns: 2, Depth: 64, Rate: 2000, Duration: d}, Topic: topic, Partitions: 16, Acks: -1, RecordSize: recordSize, BatchSize: 16 << 10}
-		_, err := p.Run()
+		var err error
+		during, err = p.Run()
 		produced <- err
 	}()
 	f.Shape, f.MaxBytes = load.Shape{Addr: b.addr, Conns: 2, Depth: 2, Rate: 400, Duration: d}, 1<<20
@@ -110,6 +113,9 @@ func (b *bench) coldReads() error {
 	if err != nil {
 		return err
 	}
+	ms := func(h *hdrhistogram.Histogram) float64 { return float64(h.ValueAtQuantile(99)) / 1e6 }
+	b.row(Row{Name: "400 fetches of 1 MiB a second from the disk: latency p99", Unit: "ms"}, ms(s.Latency))
+	b.row(Row{Name: "2,000 synced produces of 16 KiB a second meanwhile: latency p99", Unit: "ms"}, ms(during.Latency))
 	pauses, _ := b.broker.collector()
 	pauses = pauses[len(seen):]
 	note := fmt.Sprintf("%d stops in %v with GOGC=1; %.1f GB read", len(pauses), d, float64(s.Bytes)/1e9)
