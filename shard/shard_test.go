@@ -313,3 +313,32 @@ func TestDeadlinesComeOnceAndInTime(t *testing.T) {
 		t.Errorf("%d and %d ticks; want 1 and 0", f.ticks, g.ticks)
 	}
 }
+
+func TestTimesAreFoundToTheRecordFromAnyShard(t *testing.T) {
+	tp := topic("t", core.Synced)
+	r := newRig(t, 2, tp)
+	f := r.open(0, 1)
+	var w batch.Builder
+	for _, where := range []int{0, 1} {
+		p := part(tp, where)
+		for i := range int64(4) {
+			w.Reset()
+			for k := range int64(3) {
+				w.Add(1000+i*100+k*10, nil, []byte("value"))
+			}
+			want(t, r.append(f, p, w.Finish()), core.Done, core.OK, core.Offset(i*3))
+		}
+		for _, c := range []struct {
+			kind session.QueryKind
+			arg  int64
+			base core.Offset
+			ts   int64
+		}{{session.QueryTime, 0, 0, 1000}, {session.QueryTime, 1105, 4, 1110}, {session.QueryTime, 1320, 11, 1320},
+			{session.QueryTime, 1321, -1, -1}, {session.QueryMaxTime, 0, 11, 1320}} {
+			got := r.query(f, session.Query{Partition: p, Kind: c.kind, Epoch: -1, Arg: c.arg})
+			if got.Outcome != core.Done || got.Base != c.base || got.Timestamp != c.ts {
+				t.Errorf("kind %d of %d: offset %d, time %d; want %d, %d", c.kind, c.arg, got.Base, got.Timestamp, c.base, c.ts)
+			}
+		}
+	}
+}
