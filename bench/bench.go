@@ -192,7 +192,11 @@ func (b *bench) topic(partitions int, durability string) (string, error) {
 			config["flush.messages"] = "1"
 		}
 	}
-	return name, b.admin.CreateTopic(name, partitions, config)
+	err := b.admin.CreateTopic(name, partitions, config)
+	if b.Addr != "" {
+		time.Sleep(time.Second) // Kafka answers before the partitions have leaders
+	}
+	return name, err
 }
 
 // sample is one measurement of one variant.

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -111,16 +112,18 @@ func TestMarkdown(t *testing.T) {
 	}
 }
 
-// BENCH_BROKER is a penstock to be measured; BENCH_ONLY picks scenarios.
+// BENCH_BROKER is a penstock to be measured, or BENCH_ADDR and BENCH_PID are any broker; BENCH_ONLY picks scenarios.
 func TestBroker(t *testing.T) {
 	exe := os.Getenv("BENCH_BROKER")
-	if exe == "" {
+	if exe == "" && os.Getenv("BENCH_ADDR") == "" {
 		t.Skip("BENCH_BROKER names no broker")
 	}
 	o := options(t)
 	o.Broker = []string{exe, "serve"}
 	o.Log = func(s string) { fmt.Println(s) } // while it goes on
 	o.Duration, o.Warmup, o.Rounds = time.Second, 300*time.Millisecond, 1
+	o.Addr = os.Getenv("BENCH_ADDR")
+	o.PID, _ = strconv.Atoi(os.Getenv("BENCH_PID"))
 	o.Long = os.Getenv("BENCH_LONG") != ""
 	if only := os.Getenv("BENCH_ONLY"); only != "" {
 		o.Only = regexp.MustCompile(only)
