@@ -104,10 +104,10 @@ func (p *process) collector() (pauses []float64, cycles int) {
 func (p *process) firstLine() (string, error) {
 	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 		p.mu.Lock()
-		n := len(p.stdout)
+		lines := p.stdout
 		p.mu.Unlock()
-		if n > 0 {
-			return p.stdout[0], nil
+		if len(lines) > 0 {
+			return lines[0], nil
 		}
 		if p.ended() {
 			break

@@ -21,6 +21,7 @@ func Main(args []string) error {
 	kind := f.String("kind", "", "produce (gnet) or fetch (sendfile)")
 	head := f.String("head", "", "the answer, in hex, without its length; of a fetch up to the records")
 	tail := f.String("tail", "", "of a fetch, in hex: what follows the records")
+	pass := f.Bool("pass", false, "of a produce: keep nothing of the frames")
 	size := f.Int("size", 0, "of a fetch: bytes of records")
 	file := f.String("file", "", "of a fetch: the file that the records are sent from")
 	if err := f.Parse(args); err != nil {
@@ -34,12 +35,13 @@ func Main(args []string) error {
 	if *kind == "fetch" {
 		return serveFetch(h, t, *file, *size)
 	}
-	return serveProduce(h)
+	return serveProduce(h, *pass)
 }
 
-// ProduceArgs are the arguments of Main for the floor of a produce.
-func ProduceArgs(answer []byte) []string {
-	return []string{"-kind", "produce", "-head", hex.EncodeToString(answer)}
+// ProduceArgs are the arguments of Main for the floor of a produce: a server that holds
+// each frame whole before it answers, or, with pass, one that keeps nothing.
+func ProduceArgs(answer []byte, pass bool) []string {
+	return []string{"-kind", "produce", "-head", hex.EncodeToString(answer), fmt.Sprintf("-pass=%v", pass)}
 }
 
 // FetchArgs are the arguments of Main for the floor of a fetch: size bytes of the file

@@ -3,6 +3,7 @@ package load
 import (
 	"encoding/binary"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -60,11 +61,12 @@ type fetchSource struct {
 	correlation int32
 	partition   int
 	offsets     []int64 // to be asked next, of each partition
-	ends        []int64 // high watermark last seen
-	asked       []int   // ring: the partitions of the requests in flight
-	first       int     // of asked
 	codeAt      int     // in an answer; the high watermark follows
 	lengthAt    int     // of the records' length
+
+	// Answers may be read by another goroutine than the one that asks.
+	ends     []atomic.Int64 // high watermark last seen
+	answered int            // the partition of the next answer: they come in order
 }
 
 func newFetchSource(f *Fetch, i int) *fetchSource {
@@ -81,7 +83,8 @@ func newFetchSource(f *Fetch, i int) *fetchSource {
 		q.Topics = append(q.Topics, t)
 		return kmsg.NewRequestFormatter(kmsg.FormatterClientID("penstock-bench")).AppendRequest(nil, q, 0)
 	}
-	s := &fetchSource{f: f, partition: i % f.Partitions, offsets: make([]int64, f.Partitions), ends: make([]int64, f.Partitions)}
+	s := &fetchSource{f: f, partition: i % f.Partitions, answered: i % f.Partitions,
+		offsets: make([]int64, f.Partitions), ends: make([]atomic.Int64, f.Partitions)}
 	one := frame(0, 0)
 	s.size, s.partitionAt, s.offsetAt = len(one), differ(one, frame(-1, 0)), differ(one, frame(0, -1))
 	plain, _ := f.answer(0, 0, 0)
@@ -97,10 +100,6 @@ func (s *fetchSource) runMax() int   { return s.f.Depth }
 func (s *fetchSource) headSize() int { return s.lengthAt + 5 }
 
 func (s *fetchSource) prepare(n int) []byte {
-	if s.first > 0 && s.first >= len(s.asked)/2 {
-		s.asked = s.asked[:copy(s.asked, s.asked[s.first:])]
-		s.first = 0
-	}
 	for i := range n {
 		b := s.frames[i*s.size:]
 		p := s.partition
@@ -109,7 +108,6 @@ func (s *fetchSource) prepare(n int) []byte {
 		binary.BigEndian.PutUint32(b[8:], uint32(s.correlation))
 		binary.BigEndian.PutUint32(b[s.partitionAt:], uint32(p))
 		binary.BigEndian.PutUint64(b[s.offsetAt:], uint64(s.offsets[p]))
-		s.asked = append(s.asked, p)
 		// The answer will hold as many whole batches as fit, at least one: so the next
 		// request need not wait for it.
 		s.advance(p, max(s.f.MaxBytes/s.f.BatchSize, 1))
@@ -120,7 +118,7 @@ func (s *fetchSource) prepare(n int) []byte {
 // advance moves a partition's next offset, round to the start at the end.
 func (s *fetchSource) advance(p, batches int) {
 	s.offsets[p] += int64(batches * s.f.Records)
-	if s.offsets[p]+int64(batches*s.f.Records) > s.ends[p] {
+	if s.offsets[p]+int64(batches*s.f.Records) > s.ends[p].Load() {
 		s.offsets[p] = 0
 	}
 }
@@ -129,12 +127,12 @@ func (s *fetchSource) answer(head []byte, size int) (int, error) {
 	if len(head) <= s.lengthAt {
 		return 0, errFrame
 	}
-	p := s.asked[s.first]
-	s.first++
+	p := s.answered
+	s.answered = (p + s.f.Conns) % s.f.Partitions
 	if code := int16(binary.BigEndian.Uint16(head[s.codeAt:])); code != 0 {
 		return 0, fmt.Errorf("fetch: error %d", code)
 	}
-	s.ends[p] = int64(binary.BigEndian.Uint64(head[s.codeAt+2:]))
+	s.ends[p].Store(int64(binary.BigEndian.Uint64(head[s.codeAt+2:])))
 	n, _ := binary.Uvarint(head[s.lengthAt:])
 	if n == 0 || int(n)-1 > size {
 		return 0, errFrame
