@@ -110,6 +110,7 @@ func TestShardsOnTheirOwnGoroutines(t *testing.T) {
 	chats := make([]*chatty, shards)
 	for i := range shards {
 		l := &busyLoop{testLoop: testLoop{paused: map[core.ConnID]bool{}}, wake: make(chan struct{}, 1), funcs: make(chan func())}
+		chats[i] = &chatty{shard: core.ShardID(i), topic: tp, left: answers, batch: makeBatch(-1, -1, -1, 1, 3000), done: make(chan struct{})}
 		var ws [4]*Worker
 		for k := range ws {
 			ws[k] = NewWorker(l.Ring)
@@ -120,7 +121,7 @@ func TestShardsOnTheirOwnGoroutines(t *testing.T) {
 				Sync: ws[0], Write: ws[1], Read: ws[2]},
 			Control: ws[3],
 			Sessions: func(_ session.Host, c core.ConnInfo) session.Session {
-				chats[i] = &chatty{id: c.ID, shard: core.ShardID(i), topic: tp, left: answers, batch: makeBatch(-1, -1, -1, 1, 3000), done: make(chan struct{})}
+				chats[i].id = c.ID // of the loop from here on, until done is closed
 				return chats[i]
 			}})
 		if err != nil {

@@ -33,7 +33,7 @@ func TestSim(t *testing.T) {
 		fmt.Fprintf(os.Stderr, "sim: SEED=%d\n", seed) // an assertion of the broker ends the process
 		got, _, err := Run(seed)
 		if err != nil {
-			t.Fatal(err)
+			t.Error(err) // the others may say more
 		}
 		sum.add(&got)
 	}

@@ -169,8 +169,8 @@ func (w *world) start(shards int, clean bool) bool {
 	if err != nil {
 		w.failf("recover: %v", err)
 	}
-	if len(rec.Report.Quarantined) > 0 {
-		w.failf("recovery quarantined %v", rec.Report.Quarantined)
+	for _, id := range rec.Report.Quarantined {
+		w.failf("recovery quarantined %v: %v", w.model.byID[id], rec.Logs[id].Quarantined)
 	}
 	for range shards {
 		w.loops = append(w.loops, &loop{w: w})
