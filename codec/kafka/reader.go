@@ -13,11 +13,11 @@ type reader struct {
 	b        []byte
 	at       int
 	bad      bool
-	elements int // of all arrays so far
+	elements int // of all arrays and tag sections so far
 }
 
-// elementsMax bounds the array elements of one request, since a decoder may spend a
-// hundred bytes of memory on one that takes two bytes on the wire.
+// elementsMax bounds the array elements and tags of one request, since a decoder may
+// spend a hundred bytes of memory on one that takes two bytes on the wire.
 const elementsMax = 1 << 20
 
 func (r *reader) left() int { return len(r.b) - r.at }
@@ -173,7 +173,7 @@ func (r *reader) fits(n, width int) int {
 func (r *reader) tag() (tag uint32, end int) {
 	tag = r.uvarint()
 	size := int64(r.uvarint())
-	if size > int64(r.left()) {
+	if r.elements++; size > int64(r.left()) || r.elements > elementsMax {
 		r.fail()
 	}
 	return tag, r.at + int(size)
