@@ -172,37 +172,41 @@ func TestProduceEncoderAgreesWithKmsg(t *testing.T) {
 	var e ProduceEncoder
 	for version := int16(3); version <= 13; version++ {
 		for range 100 {
-			want := kmsg.NewPtrProduceResponse()
-			want.SetVersion(version)
-			want.ThrottleMillis = rnd.Int32()
-			nodes := someNodes[:rnd.IntN(3)]
-			if version >= 10 {
-				want.Brokers = kmsgProduceNodes(nodes)
-			}
-			topics := rnd.IntN(3)
-			e.Begin([]byte{9, 9}, version, topics)
-			for range topics {
-				wt := kmsg.NewProduceResponseTopic()
-				name, id := bytes.Repeat([]byte{'t'}, rnd.IntN(200)), core.TopicID{1, byte(rnd.IntN(256))}
-				if version < 13 {
-					wt.Topic = string(name)
-				} else {
-					wt.TopicID = id
-				}
-				n := rnd.IntN(4)
-				e.Topic(name, id, n)
-				for range n {
-					p := randomProduceResult(rnd)
-					e.Partition(&p)
-					wt.Partitions = append(wt.Partitions, kmsgProducePartition(&p, version))
-				}
-				e.EndTopic()
-				want.Topics = append(want.Topics, wt)
-			}
-			got := e.End(want.ThrottleMillis, nodes)
-			compare(t, got, want)
+			encodeProduce(t, &e, rnd, version)
 		}
 	}
+}
+
+// encodeProduce writes a random response with e and compares it.
+func encodeProduce(t *testing.T, e *ProduceEncoder, rnd *rand.Rand, version int16) {
+	want := kmsg.NewPtrProduceResponse()
+	want.SetVersion(version)
+	want.ThrottleMillis = rnd.Int32()
+	nodes := someNodes[:rnd.IntN(3)]
+	if version >= 10 {
+		want.Brokers = kmsgProduceNodes(nodes)
+	}
+	topics := rnd.IntN(3)
+	e.Begin([]byte{9, 9}, version, topics)
+	for range topics {
+		wt := kmsg.NewProduceResponseTopic()
+		name, id := bytes.Repeat([]byte{'t'}, rnd.IntN(200)), core.TopicID{1, byte(rnd.IntN(256))}
+		if version < 13 {
+			wt.Topic = string(name)
+		} else {
+			wt.TopicID = id
+		}
+		n := rnd.IntN(4)
+		e.Topic(name, id, n)
+		for range n {
+			p := randomProduceResult(rnd)
+			e.Partition(&p)
+			wt.Partitions = append(wt.Partitions, kmsgProducePartition(&p, version))
+		}
+		e.EndTopic()
+		want.Topics = append(want.Topics, wt)
+	}
+	compare(t, e.End(want.ThrottleMillis, nodes), want)
 }
 
 func compare(t *testing.T, got []byte, want kmsg.Response) {
@@ -264,56 +268,77 @@ func TestFetchEncoderAgreesWithKmsg(t *testing.T) {
 	var e FetchEncoder
 	for version := int16(4); version <= 18; version++ {
 		for range 100 {
-			want := kmsg.NewPtrFetchResponse()
-			want.SetVersion(version)
-			want.ThrottleMillis = rnd.Int32()
-			if version >= 7 {
-				want.ErrorCode, want.SessionID = int16(rnd.IntN(9)), rnd.Int32()
-			}
-			nodes := someNodes[:rnd.IntN(3)]
-			if version >= 16 {
-				for _, n := range kmsgProduceNodes(nodes) {
-					want.Brokers = append(want.Brokers, kmsg.FetchResponseBroker(n))
-				}
-			}
-			var records [][]byte
-			var cuts []int
-			topics := rnd.IntN(3)
-			e.Begin([]byte{9, 9}, version, want.ThrottleMillis, want.ErrorCode, want.SessionID, topics)
-			for range topics {
-				wt := kmsg.NewFetchResponseTopic()
-				name, id := bytes.Repeat([]byte{'t'}, rnd.IntN(200)), core.TopicID{1, byte(rnd.IntN(256))}
-				if version < 13 {
-					wt.Topic = string(name)
-				} else {
-					wt.TopicID = id
-				}
-				n := rnd.IntN(4)
-				e.Topic(name, id, n)
-				for range n {
-					p, wp := randomFetchResult(rnd, version)
-					wp.RecordBatches = bytes.Repeat([]byte{0xee}, rnd.IntN(2)*rnd.IntN(300))
-					e.Partition(&p, len(wp.RecordBatches))
-					records, cuts = append(records, wp.RecordBatches), append(cuts, e.Len())
-					e.EndPartition()
-					wt.Partitions = append(wt.Partitions, wp)
-				}
-				e.EndTopic()
-				want.Topics = append(want.Topics, wt)
-			}
-			body := e.End(nodes)
-			var got []byte
-			for i, from := 0, 0; ; i++ {
-				if i == len(cuts) {
-					got = append(got, body[from:]...)
-					break
-				}
-				got = append(append(got, body[from:cuts[i]]...), records[i]...)
-				from = cuts[i]
-			}
-			compare(t, got, want)
+			encodeFetch(t, &e, rnd, version)
 		}
 	}
+}
+
+// FuzzHotEncoders draws responses from any seed.
+func FuzzHotEncoders(f *testing.F) {
+	for v := range uint8(15) {
+		f.Add(true, v, uint64(v), uint64(1))
+		f.Add(false, v, uint64(v), uint64(2))
+	}
+	var produce ProduceEncoder
+	var fetch FetchEncoder
+	f.Fuzz(func(t *testing.T, isFetch bool, version uint8, seed1, seed2 uint64) {
+		rnd := rand.New(rand.NewPCG(seed1, seed2))
+		if isFetch {
+			encodeFetch(t, &fetch, rnd, 4+int16(version)%15)
+			return
+		}
+		encodeProduce(t, &produce, rnd, 3+int16(version)%11)
+	})
+}
+
+// encodeFetch writes a random response with e, with its records put in at the cuts, and
+// compares it.
+func encodeFetch(t *testing.T, e *FetchEncoder, rnd *rand.Rand, version int16) {
+	want := kmsg.NewPtrFetchResponse()
+	want.SetVersion(version)
+	want.ThrottleMillis = rnd.Int32()
+	if version >= 7 {
+		want.ErrorCode, want.SessionID = int16(rnd.IntN(9)), rnd.Int32()
+	}
+	nodes := someNodes[:rnd.IntN(3)]
+	if version >= 16 {
+		for _, n := range kmsgProduceNodes(nodes) {
+			want.Brokers = append(want.Brokers, kmsg.FetchResponseBroker(n))
+		}
+	}
+	var records [][]byte
+	var cuts []int
+	topics := rnd.IntN(3)
+	e.Begin([]byte{9, 9}, version, want.ThrottleMillis, want.ErrorCode, want.SessionID, topics)
+	for range topics {
+		wt := kmsg.NewFetchResponseTopic()
+		name, id := bytes.Repeat([]byte{'t'}, rnd.IntN(200)), core.TopicID{1, byte(rnd.IntN(256))}
+		if version < 13 {
+			wt.Topic = string(name)
+		} else {
+			wt.TopicID = id
+		}
+		n := rnd.IntN(4)
+		e.Topic(name, id, n)
+		for range n {
+			p, wp := randomFetchResult(rnd, version)
+			wp.RecordBatches = bytes.Repeat([]byte{0xee}, rnd.IntN(2)*rnd.IntN(300))
+			e.Partition(&p, len(wp.RecordBatches))
+			records, cuts = append(records, wp.RecordBatches), append(cuts, e.Len())
+			e.EndPartition()
+			wt.Partitions = append(wt.Partitions, wp)
+		}
+		e.EndTopic()
+		want.Topics = append(want.Topics, wt)
+	}
+	body := e.End(nodes)
+	var got []byte
+	from := 0
+	for i := range cuts {
+		got = append(append(got, body[from:cuts[i]]...), records[i]...)
+		from = cuts[i]
+	}
+	compare(t, append(got, body[from:]...), want)
 }
 
 func randomFetchResult(rnd *rand.Rand, version int16) (FetchResult, kmsg.FetchResponseTopicPartition) {
