@@ -131,11 +131,16 @@ def group():
     create(topic, 4)
     seen, stop = ([], []), [threading.Event(), threading.Event()]
 
+    # A poll of kafka-python 3 that ends while the client joins again because of new topic
+    # metadata loses the assignment for good, and the heartbeats with it (2 of 12 runs against
+    # Apache Kafka 4.3.1 with polls of 100 ms). So metadata comes first and polls are long:
+    # they end as soon as there are records.
     def member(i):
         c = KafkaConsumer(topic, bootstrap_servers=addr, group_id=topic, auto_offset_reset="earliest",
                           heartbeat_interval_ms=300, session_timeout_ms=10000, metadata_max_age_ms=2000)
+        c.partitions_for_topic(topic)
         while not stop[i].is_set():
-            for rs in c.poll(100).values():
+            for rs in c.poll(10000).values():
                 seen[i].extend((r.partition, r.value) for r in rs)
         c.close()
 
@@ -148,12 +153,14 @@ def group():
         produce(topic, sample(8, 4))
         time.sleep(0.2)
     stop[1].set()
+    produce(topic, sample(8, 4))  # ends the poll that it may be in
     threads[1].join(20)
     produce(topic, [(p, b"k", b"after", b"h", FIRST) for p in range(4)])
     while {p for p, v in seen[0] if v == b"after"} != {0, 1, 2, 3}:
         assert time.time() < end, "after one left, the other did not read all partitions"
         time.sleep(0.05)
     stop[0].set()
+    produce(topic, sample(8, 4))
     threads[0].join(20)
 
 
