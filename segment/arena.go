@@ -43,6 +43,7 @@ type chunk struct {
 	seg     *segfile
 	pos     core.FilePos
 	len     int // bytes in it
+	room    int // bytes that it takes; it ends at a multiple of the chunk size in the file
 	written int // of these, in the segment file
 	refs    int // journal writes under way that use it
 	closed  bool
@@ -88,12 +89,15 @@ func openArena(fs FS, name string, size int64, chunkBytes int, id [16]byte) (*ar
 
 func word(b []byte) *uint32 { return (*uint32)(unsafe.Pointer(unsafe.SliceData(b))) }
 
-// lend gives a chunk to a segment, from pos on; there is one (see room).
+// lend gives a chunk to a segment, from pos on; there is one (see room). The chunk ends
+// at a multiple of its size, so that writes do not share pages with those before: the
+// kernel dirties pages in large folios, and would write the shared ones twice.
 func (a *arena) lend(g *segfile, pos core.FilePos) *chunk {
 	c := a.free[len(a.free)-1]
 	a.free = a.free[:len(a.free)-1]
 	a.seq++
 	c.seg, c.pos, c.len, c.written, c.closed = g, pos, 0, 0, false
+	c.room = a.chunkBytes - int(pos%core.FilePos(a.chunkBytes))
 	le, r := binary.LittleEndian, c.record
 	atomic.StoreUint32(word(r[4:]), 0)
 	le.PutUint64(r[8:], a.seq)
@@ -107,10 +111,10 @@ func (a *arena) lend(g *segfile, pos core.FilePos) *chunk {
 
 // fill copies as much of p as fits, and publishes the length after the bytes.
 func (c *chunk) fill(p []byte) int {
-	n := copy(c.buf[c.len:], p)
+	n := copy(c.buf[c.len:c.room], p)
 	c.len += n
 	atomic.StoreUint32(word(c.record[4:]), uint32(c.len))
-	if c.len == len(c.buf) {
+	if c.len == c.room {
 		c.closed = true
 	}
 	return n
