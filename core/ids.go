@@ -1,8 +1,8 @@
 package core
 
 import (
-	"crypto/rand"
 	"encoding/base64"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"strconv"
@@ -35,12 +35,11 @@ type PartitionID struct {
 
 // NewTopicID returns a random version 4 UUID (RFC 9562) whose text does not begin
 // with a dash, so that it can be typed as an argument, as Kafka does it.
-func NewTopicID() TopicID {
+func NewTopicID(env Env) TopicID {
 	var id TopicID
 	for {
-		if _, err := rand.Read(id[:]); err != nil {
-			Fail("the system has no randomness")
-		}
+		binary.BigEndian.PutUint64(id[:], env.Rand())
+		binary.BigEndian.PutUint64(id[8:], env.Rand())
 		id[6] = id[6]&0x0f | 0x40
 		id[8] = id[8]&0x3f | 0x80
 		if id.String()[0] != '-' {

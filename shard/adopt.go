@@ -134,11 +134,14 @@ func (s *Shard) adopt() {
 		if next.TopicByID(t.ID) != nil {
 			continue
 		}
+		wrote := false
 		for i := range t.Partitions {
 			if p := s.parts[core.PartitionID{Topic: t.ID, Index: int32(i)}]; p != nil {
+				wrote = wrote || p.log.End() > 0
 				s.remove(p)
 			}
 		}
+		s.depart(t.ID, wrote)
 	}
 	for _, t := range next.Topics {
 		if old.TopicByID(t.ID) == t {

@@ -23,6 +23,9 @@ type Config struct {
 	// Control runs Change, which may block and is called for one command at a time.
 	Control core.Worker
 	Change  func(core.Command) core.CommandResult
+	// Gone says that this shard has nothing left of deleted topics; it runs on Control
+	// too. Nil: nobody wants to know.
+	Gone func(core.ShardID, []core.TopicID)
 	// Sessions makes the state machine of a connection; nil refuses it.
 	Sessions func(session.Host, core.ConnInfo) session.Session
 	// Services makes the state machine of a partition of an internal topic; nil: none.
@@ -49,9 +52,10 @@ type Shard struct {
 	fx      session.Effects // of the present step
 	inbox   list            // steps to come: answers, and calls for services
 	holding
-	links  []*link // by shard; nil for this one
-	drains []drainer
-	asleep atomic.Bool // set: whoever sends something must ring
+	departed departed
+	links    []*link // by shard; nil for this one
+	drains   []drainer
+	asleep   atomic.Bool // set: whoever sends something must ring
 	// What is in flight: appends not yet durable, questions and trims that run beside
 	// the loop, changes of the catalog.
 	pendings, looking, changing int
@@ -239,6 +243,7 @@ func (s *Shard) EndTurn() {
 func (s *Shard) tick() {
 	if s.clock.mono >= s.tickAt {
 		s.store.Tick()
+		s.tellDeparted()
 		s.tickAt = s.clock.mono + s.store.NextTick()
 		s.work()
 	}

@@ -194,6 +194,9 @@ func (s *server) startShards() error {
 		return fmt.Errorf("recover the data in %s: %w", s.cfg.Data, err)
 	}
 	s.facts.Recovery.take(rec)
+	if err := s.meta.Sweep(); err != nil {
+		return fmt.Errorf("forget deleted topics: %w", err)
+	}
 	for i := range s.facts.Shards {
 		if err := s.startShard(core.ShardID(i), rec); err != nil {
 			return err
@@ -224,7 +227,7 @@ func (s *server) startShard(id core.ShardID, rec *segment.Recovery) error {
 		ID: id, Env: core.System{}, Loop: loop, Cluster: &s.cluster, Catalog: s.meta.Catalog(), Recovery: rec,
 		Store: segment.Config{FS: s.fs, Arena: s.arena, ArenaBytes: s.cfg.Arena, ChunkBytes: chunkBytes,
 			JournalBytes: s.cfg.Journal, CheckpointBytes: s.cfg.Checkpoint, Sync: worker(), Write: worker(), Read: worker()},
-		Control: worker(), Change: s.change, Sessions: s.newSession, Services: s.newService, OnFailure: s.storageFailed,
+		Control: worker(), Change: s.change, Gone: s.gone, Sessions: s.newSession, Services: s.newService, OnFailure: s.storageFailed,
 	})
 	if err != nil {
 		return err
@@ -237,6 +240,15 @@ func (s *server) change(cmd core.Command) core.CommandResult {
 	s.changing.Lock()
 	defer s.changing.Unlock()
 	return s.meta.Do(cmd)
+}
+
+// gone lets the catalog forget deleted topics of which nothing is left.
+func (s *server) gone(id core.ShardID, topics []core.TopicID) {
+	s.changing.Lock()
+	defer s.changing.Unlock()
+	if err := s.meta.Gone(id, topics); err != nil {
+		s.log.Warn("deleted topics are not forgotten yet", "error", err.Error())
+	}
 }
 
 func (s *server) storageFailed(p core.PartitionID, err error) {

@@ -69,7 +69,7 @@ func (c *Controller) createTopic(cmd *core.Command) core.CommandResult {
 			t.Set[k] = *v
 		}
 	}
-	return c.put(core.NewTopicID(), t, cmd.DryRun)
+	return c.put(core.NewTopicID(c.opt.Env), t, cmd.DryRun)
 }
 
 // put validates the settings of a topic, and stores it unless it is a dry run.

@@ -30,13 +30,14 @@ type Controller struct {
 	file    *file
 	state   *state
 	catalog atomic.Pointer[core.Catalog]
-	nextPID int64 // the next producer id of the block that state.Producers has reserved
-	failed  error // a write that failed: final
+	nextPID int64                                  // the next producer id of the block that state.Producers has reserved
+	failed  error                                  // a write that failed: final
+	gone    map[core.TopicID]map[core.ShardID]bool // tombstones, and the shards that have nothing left of them
 }
 
 // Open reads or makes the catalog under meta/.
 func Open(seam segment.FS, opt Options) (*Controller, error) {
-	c := &Controller{opt: opt, state: newState()}
+	c := &Controller{opt: opt, state: newState(), gone: map[core.TopicID]map[core.ShardID]bool{}}
 	var err error
 	if c.file, err = openFile(seam, c.state); err != nil {
 		return nil, err
@@ -72,23 +73,6 @@ func (c *Controller) ClusterID() string { return c.state.Cluster }
 func (c *Controller) IsDeleted(id core.TopicID) bool {
 	_, ok := c.state.Deleted[id]
 	return ok
-}
-
-// Deleted lists the topics that have a tombstone.
-func (c *Controller) Deleted() []core.TopicID {
-	var ids []core.TopicID
-	for id := range c.state.Deleted {
-		ids = append(ids, id)
-	}
-	return ids
-}
-
-// Forget drops tombstones after the files are gone.
-func (c *Controller) Forget(ids []core.TopicID) error {
-	if len(ids) == 0 {
-		return nil
-	}
-	return c.commit(&event{Forget: ids})
 }
 
 // UncleanStart counts a start that followed no clean shutdown: the leader epoch of new
