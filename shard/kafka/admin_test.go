@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -117,6 +118,26 @@ func TestMetadataTellsTheViewOfTheListener(t *testing.T) {
 	if len(m.Brokers) != 2 || m.Brokers[1].NodeID != 1002 || m.Brokers[1].Host != "core.example" || m.Brokers[1].Port != 9193 ||
 		m.ControllerID != 1001 || m.Topics[0].Partitions[1].Leader != 1002 {
 		t.Fatalf("%+v", m)
+	}
+}
+
+func TestLogDirsTellAPartitionOnlyWhereItsLeaderIs(t *testing.T) {
+	for listener, want := range map[int][]int32{normalListener: {0, 1, 2}, coreListener: {1}} {
+		f := newFake(t, listener, Options{})
+		f.topic("other", 0)
+		f.topic("t", 0, 1, 0)
+		asked := kmsg.NewPtrDescribeLogDirsRequest()
+		asked.Topics = []kmsg.DescribeLogDirsRequestTopic{{Topic: "t", Partitions: []int32{0, 1, 2}}}
+		for _, req := range []*kmsg.DescribeLogDirsRequest{asked, kmsg.NewPtrDescribeLogDirsRequest()} {
+			topics := f.ask(req, 4).(*kmsg.DescribeLogDirsResponse).Dirs[0].Topics
+			var got []int32
+			for _, p := range topics[len(topics)-1].Partitions {
+				got = append(got, p.Partition)
+			}
+			if topics[len(topics)-1].Topic != "t" || !slices.Equal(got, want) {
+				t.Errorf("listener %d: %v, want %v", listener, topics, want)
+			}
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"slices"
 	"sort"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -118,7 +119,12 @@ func (s *Session) onDescribeLogDirs(sl *slot, h *codec.Header, fx *session.Effec
 	}
 	dir := kmsg.NewDescribeLogDirsResponseDir()
 	dir.Dir = s.opt.LogDir
+	// A partition is told by the broker that leads it, or its bytes would count once per core.
 	ask := func(t *core.Topic, indexes []int32) {
+		indexes = slices.DeleteFunc(indexes, func(i int32) bool { return s.node(t.Partitions[i]) != s.self() })
+		if len(indexes) == 0 {
+			return
+		}
 		out := kmsg.NewDescribeLogDirsResponseDirTopic()
 		out.Topic = t.Name
 		out.Partitions = make([]kmsg.DescribeLogDirsResponseDirTopicPartition, len(indexes))
@@ -148,9 +154,7 @@ func (s *Session) onDescribeLogDirs(sl *slot, h *codec.Header, fx *session.Effec
 				have = append(have, index)
 			}
 		}
-		if len(have) > 0 {
-			ask(t, have)
-		}
+		ask(t, have)
 	}
 	s.whenDone(sl, func(sl *slot) {
 		resp := kmsg.NewPtrDescribeLogDirsResponse()
