@@ -11,6 +11,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // process is a server under measurement.
@@ -154,10 +156,9 @@ func (p *process) end(kill bool) {
 
 // usage is what the kernel has counted for a process.
 type usage struct {
-	CPU     float64 // seconds on a CPU, of all threads
-	Written int64   // bytes that it made the kernel write to disks
-	Anon    int64   // resident bytes that are not of a file
-	at      time.Time
+	CPU  float64 // seconds on a CPU, of all threads
+	Anon int64   // resident bytes that are not of a file
+	at   time.Time
 }
 
 // usage reads the counters. Threads that have ended are missing; Go keeps its threads.
@@ -175,7 +176,6 @@ func (p *process) usage() usage {
 			u.CPU += ns / 1e9
 		}
 	}
-	u.Written = field(dir+"/io", "write_bytes:")
 	u.Anon = field(dir+"/status", "RssAnon:") << 10
 	return u
 }
@@ -188,6 +188,27 @@ func field(path, name string) int64 {
 			n, _ := strconv.ParseInt(strings.Fields(rest)[0], 10, 64)
 			return n
 		}
+	}
+	return 0
+}
+
+// deviceWritten is how many bytes have been written to the disk that holds dir, by
+// anyone, after everything has been written back. A process's own count (write_bytes)
+// would be too high: it counts whole folios of which only a part is dirty.
+func deviceWritten(dir string) int64 {
+	f, err := os.Open(dir)
+	if err != nil {
+		return 0
+	}
+	defer f.Close()
+	var st unix.Stat_t
+	if unix.Syncfs(int(f.Fd())) != nil || unix.Fstat(int(f.Fd()), &st) != nil {
+		return 0
+	}
+	b, err := os.ReadFile(fmt.Sprintf("/sys/dev/block/%d:%d/stat", unix.Major(st.Dev), unix.Minor(st.Dev)))
+	if f := strings.Fields(string(b)); err == nil && len(f) > 6 {
+		n, _ := strconv.ParseInt(f[6], 10, 64)
+		return n * 512
 	}
 	return 0
 }

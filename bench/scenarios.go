@@ -50,12 +50,14 @@ func (b *bench) produceTo(p load.Produce, durability string) (sample, error) {
 		return sample{}, err
 	}
 	p.Topic, p.Addr = topic, b.addr
+	before := deviceWritten(b.Dir)
 	b.hold()
 	b.release()
 	s, err := measured(b.broker, func(mark func()) (load.Stats, error) { p.Mark = mark; return p.Run() })
 	if err != nil {
 		return s, err
 	}
+	s.Disk = float64(deviceWritten(b.Dir)-before) / float64(s.Total)
 	err = b.admin.DeleteTopic(topic)
 	b.hold() // the pages that its files had
 	return s, err
@@ -106,8 +108,8 @@ func (b *bench) produceBatches(what string, size int) error {
 			return err
 		}
 		least, passed, barest = append(least, f.perGB()), append(passed, r.perGB()), append(barest, o.perGB()/r.perGB())
-		osCost, osRatio, osDisk, osRate = append(osCost, o.perGB()), append(osRatio, o.perGB()/f.perGB()), append(osDisk, disk(o)), append(osRate, rate(o))
-		syncCost, syncRatio, syncDisk, syncRate = append(syncCost, s.perGB()), append(syncRatio, s.perGB()/f.perGB()), append(syncDisk, disk(s)), append(syncRate, rate(s))
+		osCost, osRatio, osDisk, osRate = append(osCost, o.perGB()), append(osRatio, o.perGB()/f.perGB()), append(osDisk, o.Disk), append(osRate, rate(o))
+		syncCost, syncRatio, syncDisk, syncRate = append(syncCost, s.perGB()), append(syncRatio, s.perGB()/f.perGB()), append(syncDisk, s.Disk), append(syncRate, rate(s))
 		anon = append(anon, float64(s.Anon)/1e6)
 	}
 	name := "produce " + what + " batches"
@@ -130,7 +132,6 @@ func (b *bench) produceBatches(what string, size int) error {
 	return nil
 }
 
-func disk(s sample) float64 { return float64(s.Written) / float64(s.Bytes) }
 func rate(s sample) float64 { return float64(s.Bytes) / 1e9 / s.Elapsed.Seconds() }
 
 // produceRequests is about what a request costs.

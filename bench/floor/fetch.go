@@ -98,7 +98,7 @@ func (f *fetchFloor) accept(lfd int) {
 func (f *fetchFloor) step(r *reader, events uint32) bool {
 	if events&(unix.EPOLLIN|unix.EPOLLHUP|unix.EPOLLERR) != 0 {
 		n, err := unix.Read(r.fd, f.buf)
-		if err != nil && err != unix.EAGAIN || n == 0 {
+		if err != nil && err != unix.EAGAIN && err != unix.EINTR || n == 0 {
 			return false
 		}
 		r.in = append(r.in, f.buf[:max(n, 0)]...)

@@ -29,6 +29,7 @@ type Shape struct {
 type Stats struct {
 	Requests int64
 	Bytes    int64 // of records
+	Total    int64 // of records too, with those before and after what is measured
 	Elapsed  time.Duration
 	// Latency in ns: of a request with its answer, from when it was due to be sent if
 	// there was a Rate (so that a stall counts for all it delays), else from the send.
@@ -106,6 +107,7 @@ func (s Shape) do(sources []source) (Stats, error) {
 	wg.Wait()
 	for i := range r.counters {
 		stats.Latency.Merge(r.counters[i].hist)
+		stats.Total += r.counters[i].bytes.Load()
 	}
 	select {
 	case err = <-r.failed:
