@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"math/rand/v2"
 	"path"
 	"slices"
@@ -61,6 +62,7 @@ type FS struct {
 	live, durable map[string]*inode // by path
 	entries       []entryOp         // directory changes between durable and live
 	dirs          map[string]bool
+	leaving       map[string]bool // directories removed, and not durably
 	maps          map[string][]byte
 	boot          int
 	space         int64 // bytes left; negative: no limit
@@ -81,7 +83,7 @@ type entryOp struct {
 
 // New returns an empty file system.
 func New() *FS {
-	return &FS{live: map[string]*inode{}, durable: map[string]*inode{}, dirs: map[string]bool{".": true}, maps: map[string][]byte{}, space: -1, cut: -1}
+	return &FS{live: map[string]*inode{}, durable: map[string]*inode{}, dirs: map[string]bool{".": true}, leaving: map[string]bool{}, maps: map[string][]byte{}, space: -1, cut: -1}
 }
 
 // FailNth makes the nth call (1 is the next) of the kind fail with err, once.
@@ -193,6 +195,9 @@ func (f *FS) Kill() *FS {
 	for name, m := range f.maps {
 		g.maps[name] = slices.Clone(m)
 	}
+	for d := range f.leaving {
+		g.leaving[d] = true
+	}
 	g.space = f.space
 	return g
 }
@@ -213,12 +218,23 @@ func (f *FS) Crash(r *rand.Rand) *FS {
 			e.apply(there)
 		}
 	}
+	back := map[string]bool{}
+	for _, d := range sorted(f.leaving) { // parents before what is in them
+		back[d] = (f.dirs[path.Dir(d)] || back[path.Dir(d)]) && r.Float64() >= keep
+	}
 	files := map[string][]byte{}
 	for _, name := range sorted(there) {
-		files[name] = there[name].afterPowerCut(r)
+		if d := path.Dir(name); f.dirs[d] || back[d] {
+			files[name] = there[name].afterPowerCut(r)
+		}
 	}
 	g := f.image(files)
 	g.boot = f.boot + 1
+	for d, is := range back {
+		if is {
+			g.dirs[d] = true
+		}
+	}
 	return g
 }
 
@@ -300,6 +316,7 @@ func (f *FS) MkdirAll(name string) error {
 			return &fs.PathError{Op: "mkdir", Path: d, Err: fs.ErrExist}
 		}
 		f.dirs[d] = true
+		delete(f.leaving, d)
 	}
 	return f.leave()
 }
@@ -398,6 +415,7 @@ func (f *FS) Remove(name string) error {
 			return &fs.PathError{Op: "remove", Path: name, Err: errors.New("directory not empty")}
 		}
 		delete(f.dirs, name)
+		f.leaving[name] = true
 	}
 	return f.leave()
 }
@@ -425,7 +443,20 @@ func (f *FS) SyncDir(name string) error {
 		}
 	}
 	f.entries = rest
+	for d := range f.leaving {
+		if path.Dir(d) == dir {
+			f.gone(d)
+		}
+	}
 	return nil
+}
+
+// gone is the removal of a directory made durable, and with it that of all in it.
+func (f *FS) gone(dir string) {
+	under := func(name string) bool { return name == dir || strings.HasPrefix(name, dir+"/") }
+	maps.DeleteFunc(f.leaving, func(d string, _ bool) bool { return under(d) })
+	maps.DeleteFunc(f.durable, func(name string, _ *inode) bool { return under(name) })
+	f.entries = slices.DeleteFunc(f.entries, func(e entryOp) bool { return under(e.from) || under(e.to) })
 }
 
 // Free implements segment.FS.
