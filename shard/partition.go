@@ -200,7 +200,7 @@ func (s *Shard) read(p *partition, m *message) {
 		s.refuse(m, core.ErrOffsetRange)
 		return
 	}
-	if m.from >= p.w.highWatermark {
+	if m.from >= p.w.highWatermark || m.max <= 0 {
 		s.answer(m)
 		return
 	}

@@ -155,6 +155,9 @@ func (s *Shard) Open(info core.ConnInfo) bool {
 	c := &conn{id: info.ID, session: logic}
 	c.deadline.conn = c
 	s.conns.add(c)
+	s.fx.Reset()
+	_, _, _ = logic.Receive(nil, &s.fx) // so that it has a deadline also if nothing ever comes
+	s.carry(c, nil)
 	return true
 }
 

@@ -43,6 +43,7 @@ func (s *Session) onCreateTopics(sl *slot, h *codec.Header, fx *session.Effects)
 		})
 		fx.Change = append(fx.Change, session.Change{Ticket: t, Command: cmd})
 	}
+	s.within(sl, req.TimeoutMillis)
 	s.whenDone(sl, func(sl *slot) { s.answer(sl, resp) })
 }
 

@@ -35,6 +35,10 @@ type fake struct {
 	pid     int64
 	calls   []session.Call
 	refuse  core.Code // of appends
+
+	deadline time.Duration // that the session has set
+	extents  []core.Extent // that were given out
+	heldMax  int           // bytes of them that were held at once
 }
 
 type fakeLog struct {
@@ -57,6 +61,7 @@ func newFake(t testing.TB, listener int, opt Options) *fake {
 		{Core: core.NormalView, Port: 9092}, {Core: 0, Port: 9192}, {Core: 1, Port: 9193, Advertised: "core.example"}}}
 	f.catalog = core.NewCatalog(1, 3, nil)
 	f.s = New(f, core.ConnInfo{ID: core.MakeConnID(7, 1), Listener: listener, Local: netip.MustParseAddrPort("127.0.0.1:9092"), Remote: netip.MustParseAddrPort("127.0.0.9:4000")}, opt)
+	f.receive()
 	return f
 }
 
@@ -93,6 +98,7 @@ func (f *fake) receive() {
 
 func (f *fake) run() {
 	for len(f.queue) > 0 && !f.hold {
+		f.heldMax = max(f.heldMax, f.holding())
 		c := f.queue[0]
 		f.queue = f.queue[1:]
 		was := f.paused
@@ -149,6 +155,9 @@ func (f *fake) carry() {
 			f.out = append(f.out, o.Bytes...)
 		}
 	}
+	if f.fx.Deadline != 0 {
+		f.deadline = max(f.fx.Deadline, 0)
+	}
 	f.paused = f.fx.Pause
 	f.closed = f.closed || f.fx.Close
 }
@@ -195,15 +204,29 @@ func (f *fake) read(r *session.Read) session.Completion {
 	}
 	for _, b := range l.batches {
 		last := core.Offset(binary.BigEndian.Uint64(b)) + core.Offset(binary.BigEndian.Uint32(b[57:])) - 1
-		if last < r.From || c.Bytes > 0 && c.Bytes+len(b) > r.Max {
+		if last < r.From {
 			continue
+		}
+		if c.Bytes+len(b) > r.Max && !(r.First && c.Bytes == 0) {
+			break
 		}
 		pin := new(core.Pin)
 		pin.Hold()
 		c.Extents = append(c.Extents, core.Extent{Mem: b, Len: len(b), Pin: pin})
 		c.Bytes += len(b)
 	}
+	f.extents = append(f.extents, c.Extents...)
 	return c
+}
+
+// holding is how many bytes that were given out have not been released.
+func (f *fake) holding() (n int) {
+	for i := range f.extents {
+		if f.extents[i].Pin.Held() {
+			n += f.extents[i].Len
+		}
+	}
+	return n
 }
 
 func (f *fake) query(q *session.Query) session.Completion {

@@ -12,12 +12,17 @@ import (
 // leader epochs are checked. There are no fetch sessions: session id 0 is the answer,
 // which KIP-227 allows, and every answer is full. read_committed is read_uncommitted,
 // since there are no transactions. The first batch of the first partition that has any
-// is sent whole, whatever the limits say; where the limit falls rotates.
+// is sent whole, whatever the limits say; where the limit falls rotates. No more is read
+// than max_bytes allows to send, so that what a Fetch pins is bounded too.
 //
 //	start --Read per partition--> reading --enough, an error, or no time--> answer
-//	                                ^  |
-//	             one has grown:     |  v short
-//	             read it again      waiting --the deadline--> answer
+//	                               ^ ^ |
+//	        room is left for those | | v short
+//	           that were passed over waiting --the deadline--> answer
+//	                                 one has grown: read it again
+
+// readsMax bounds the partitions of which one Fetch holds bytes that it may not send.
+const readsMax = 1024
 
 // fetch is the Fetch under way; a connection has at most one.
 type fetch struct {
@@ -31,6 +36,8 @@ type fetch struct {
 	waits    int   // that are out
 	minBytes int
 	maxBytes int
+	taken    int // bytes held, and those that the reads that are out may bring
+	held     int // bytes held, as of the last trim
 	deadline time.Duration
 	over     bool // the time is up
 	rotate   int
@@ -49,6 +56,7 @@ type fetchedPart struct {
 	epoch   core.Epoch
 	max     int
 	result  codec.FetchResult
+	asked   int // bytes; 0: only for the positions
 	extents []core.Extent
 	bytes   int
 	waits   bool
@@ -78,7 +86,7 @@ func (s *Session) onFetch(sl *slot, h *codec.Header, fx *session.Effects) {
 	}
 	core.Assert(f.reads == 0 && f.waits == 0, "a connection has two fetches under way")
 	f.topics, f.names, f.refused, f.over = f.topics[:0], f.names[:0], 0, false
-	f.parts = f.parts[:0]
+	f.parts, f.taken, f.held = f.parts[:0], 0, 0
 	f.minBytes = int(req.MinBytes)
 	f.maxBytes = min(max(int(req.MaxBytes), 0), s.opt.FetchMax)
 	f.deadline = s.host.Mono() + time.Duration(req.MaxWaitMs)*time.Millisecond
@@ -99,17 +107,20 @@ func (s *Session) onFetch(sl *slot, h *codec.Header, fx *session.Effects) {
 			topic, missing = s.host.Catalog().TopicByName(t.Name), codec.UnknownTopicOrPartition
 		}
 		for k := range t.Partitions {
-			s.beginPart(sl, topic, missing, &t.Partitions[k], fx)
+			s.beginPart(topic, missing, &t.Partitions[k])
 		}
 	}
-	if len(f.parts) > 0 {
-		f.rotate++
+	f.rotate++
+	for i := range f.parts {
+		if n := (f.rotate + i) % len(f.parts); f.parts[n].result.Error == codec.NoError {
+			s.readPart(sl, n, fx)
+		}
 	}
 	s.settleFetch(sl, fx)
 }
 
-// beginPart adds one partition and asks for its bytes.
-func (s *Session) beginPart(sl *slot, topic *core.Topic, missing int16, in *codec.FetchPartition, fx *session.Effects) {
+// beginPart adds one partition.
+func (s *Session) beginPart(topic *core.Topic, missing int16, in *codec.FetchPartition) {
 	f := &s.fetch
 	n := len(f.parts)
 	if n < cap(f.parts) {
@@ -128,17 +139,39 @@ func (s *Session) beginPart(sl *slot, topic *core.Topic, missing int16, in *code
 		return
 	}
 	p.id = core.PartitionID{Topic: topic.ID, Index: in.Index}
-	s.readPart(sl, n, fx)
 }
 
 func failedPart(index int32, code int16) codec.FetchResult {
 	return codec.FetchResult{Index: index, Error: code, HighWatermark: -1, LastStable: -1, LogStart: -1, PreferredRead: -1, Leader: -1}
 }
 
+// room is how many bytes the answer can still take; one at least while it has none.
+func (f *fetch) room() int { return max(f.maxBytes, 1) - f.taken }
+
+// readPart asks for the bytes of a partition, as far as there is room for them.
 func (s *Session) readPart(sl *slot, n int, fx *session.Effects) {
-	p := &s.fetch.parts[n]
-	s.fetch.reads++
-	fx.Read = append(fx.Read, session.Read{Ticket: s.ticket(sl, n), Partition: p.id, From: p.from, Epoch: p.epoch, Max: p.max, First: true})
+	f := &s.fetch
+	p := &f.parts[n]
+	p.asked = 0
+	if room := f.room(); room > 0 && f.reads < readsMax {
+		p.asked = max(min(p.max, room), 1)
+	}
+	f.taken += p.asked
+	f.reads++
+	fx.Read = append(fx.Read, session.Read{Ticket: s.ticket(sl, n), Partition: p.id, From: p.from, Epoch: p.epoch, Max: p.asked, First: p.asked > 0 && f.held == 0})
+}
+
+// readPassedOver reads the partitions that have bytes and for which there was no room,
+// if the others have left some.
+func (s *Session) readPassedOver(sl *slot, fx *session.Effects) {
+	f := &s.fetch
+	for i := range f.parts {
+		n := (f.rotate + i) % len(f.parts)
+		p := &f.parts[n]
+		if p.asked == 0 && !p.waits && p.result.Error == codec.NoError && p.result.HighWatermark > p.from && f.room() > 0 && f.reads < readsMax {
+			s.readPart(sl, n, fx)
+		}
+	}
 }
 
 // fetched takes the answer to a read, or to a wait.
@@ -149,10 +182,13 @@ func (s *Session) fetched(sl *slot, c *session.Completion, fx *session.Effects) 
 	if p.waits { // it has grown, or is gone: the read will tell
 		p.waits = false
 		f.waits--
+		f.taken, f.held = f.taken-p.bytes, f.held-p.bytes
+		p.release()
 		s.readPart(sl, n, fx)
 		return
 	}
 	f.reads--
+	f.taken -= p.asked + p.bytes
 	p.release()
 	if code := errnoOf(c); code != codec.NoError {
 		p.result = failedPart(p.result.Index, s.goneOr(p.id, code, sl.version))
@@ -161,6 +197,7 @@ func (s *Session) fetched(sl *slot, c *session.Completion, fx *session.Effects) 
 		r.Error, r.HighWatermark, r.LastStable, r.LogStart = codec.NoError, c.HighWatermark, c.LastStable, c.LogStart
 		r.ReadCommitted = f.request.IsolationLevel == 1
 		p.extents, p.bytes = append(p.extents, c.Extents...), c.Bytes
+		f.taken += p.bytes
 	}
 	s.settleFetch(sl, fx)
 }
@@ -182,12 +219,15 @@ func (s *Session) settleFetch(sl *slot, fx *session.Effects) {
 	if f.reads > 0 {
 		return
 	}
-	total, failed := 0, false
+	f.trim()
+	if s.readPassedOver(sl, fx); f.reads > 0 {
+		return
+	}
+	failed := false
 	for i := range f.parts {
-		total += f.parts[i].bytes
 		failed = failed || f.parts[i].result.Error != codec.NoError
 	}
-	if f.over || failed || len(f.parts) == 0 || total >= f.minBytes || total >= f.maxBytes {
+	if f.over || failed || len(f.parts) == 0 || f.held >= f.minBytes || f.held >= f.maxBytes {
 		s.endWaits(sl, fx)
 		s.answerFetch(sl)
 		return
@@ -222,18 +262,19 @@ func (s *Session) endWaits(sl *slot, fx *session.Effects) {
 	f.waits = 0
 }
 
-// trim drops what exceeds max_bytes, beginning at another partition each time, but never
-// the first that has anything: its consumer could not go on.
-func (f *fetch) trim() (total int) {
+// trim drops what exceeds max_bytes and partition_max_bytes, beginning at another
+// partition each time, but never the first that has anything: its consumer could not go on.
+func (f *fetch) trim() {
 	n := len(f.parts)
+	f.held = 0
 	for i := range n {
 		p := &f.parts[(f.rotate+i)%n]
-		if total > 0 && total+p.bytes > f.maxBytes {
+		if f.held > 0 && (f.held+p.bytes > f.maxBytes || p.bytes > p.max) {
+			f.taken -= p.bytes
 			p.release()
 		}
-		total += p.bytes
+		f.held += p.bytes
 	}
-	return total
 }
 
 func (s *Session) answerFetch(sl *slot) {
@@ -241,17 +282,20 @@ func (s *Session) answerFetch(sl *slot) {
 	if f.refused != codec.NoError {
 		f.topics, f.parts = f.topics[:0], f.parts[:0]
 	}
-	total := f.trim()
 	f.cuts = f.cuts[:0]
 	var e codec.FetchEncoder
 	e.Begin(codec.BeginResponse(sl.out[:0], sl.key, sl.version, sl.correlation), sl.version, 0, f.refused, 0, len(f.topics))
 	at, from := 0, 0
+	var nodes []codec.Node
 	for i := range f.topics {
 		t := &f.topics[i]
 		e.Topic(f.names[from:t.name], t.id, t.partitions)
 		from = t.name
 		for range t.partitions {
 			p := &f.parts[at]
+			if r := &p.result; sl.version >= 16 && (r.Error == codec.NotLeaderOrFollower || r.Error == codec.FencedLeaderEpoch) {
+				r.Leader, r.Epoch, nodes = s.hint(p.id, nodes)
+			}
 			e.Partition(&p.result, p.bytes)
 			f.cuts = append(f.cuts, e.Len())
 			e.EndPartition()
@@ -259,8 +303,8 @@ func (s *Session) answerFetch(sl *slot) {
 		}
 		e.EndTopic()
 	}
-	sl.out = e.End(nil)
-	codec.EndResponse(sl.out, 0, total)
+	sl.out = e.End(nodes)
+	codec.EndResponse(sl.out, 0, f.held)
 	sl.done = true
 }
 

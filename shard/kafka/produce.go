@@ -11,7 +11,8 @@ import (
 // -1: 1 and -1 mean the same, since the topic's durability says what an answer is worth;
 // with 0 there is no answer, and an error closes the connection, so that the client asks
 // for metadata again. Errors are per partition. Consecutive Produces overlap; each
-// partition sees them in order. Transactional batches are refused.
+// partition sees them in order. What is not durable when the request's time is up is
+// REQUEST_TIMED_OUT, and stays. Transactional batches are refused.
 
 // produceState is a Produce under way.
 type produceState struct {
@@ -27,6 +28,10 @@ type producedTopic struct {
 	name       int // end in names; the beginning is the end of the one before
 	partitions int
 }
+
+// appending is the error of a partition whose append has not been answered. No answer
+// carries it.
+const appending int16 = -1 << 15
 
 const refusedTransactional = "transactions are not supported yet"
 
@@ -65,6 +70,7 @@ func (s *Session) onProduce(sl *slot, h *codec.Header, fx *session.Effects) {
 				continue
 			}
 			sl.pending++
+			out.Error = appending
 			fx.Append = append(fx.Append, session.Append{Ticket: s.ticket(sl, len(p.parts)),
 				Partition: core.PartitionID{Topic: topic.ID, Index: in.Index}, Batch: in.Records})
 			p.parts = append(p.parts, out)
@@ -72,6 +78,8 @@ func (s *Session) onProduce(sl *slot, h *codec.Header, fx *session.Effects) {
 	}
 	if sl.pending == 0 {
 		s.produced(sl)
+	} else if req.Acks != 0 {
+		s.within(sl, req.TimeoutMs)
 	}
 }
 
@@ -118,6 +126,18 @@ func (s *Session) appended(sl *slot, c *session.Completion) {
 	}
 }
 
+// produceTimeUp answers for the partitions that have not been heard of.
+func (s *Session) produceTimeUp(sl *slot) {
+	p := &sl.produce
+	for i := range p.parts {
+		if out := &p.parts[i]; out.Error == appending {
+			out.Error, out.Message = codec.RequestTimedOut, core.ErrTimeout.String()
+		}
+	}
+	p.failed = true
+	s.produced(sl)
+}
+
 // produced answers, unless the client wants none.
 func (s *Session) produced(sl *slot) {
 	p := &sl.produce
@@ -128,6 +148,10 @@ func (s *Session) produced(sl *slot) {
 			s.fault = errNoAcks
 		}
 		return
+	}
+	var nodes []codec.Node
+	if p.failed && sl.version >= 10 {
+		nodes = s.produceHints(p)
 	}
 	var e codec.ProduceEncoder
 	e.Begin(codec.BeginResponse(sl.out[:0], sl.key, sl.version, sl.correlation), sl.version, len(p.topics))
@@ -142,6 +166,6 @@ func (s *Session) produced(sl *slot) {
 		}
 		e.EndTopic()
 	}
-	sl.out = e.End(0, nil)
+	sl.out = e.End(0, nodes)
 	codec.EndResponse(sl.out, 0, 0)
 }

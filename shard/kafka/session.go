@@ -63,6 +63,7 @@ type Session struct {
 	fault      error // why
 	turn       uint64
 	active     time.Duration // when something last came in
+	nearest    time.Duration // no slot under way has an earlier deadline; 0: none has one
 	deadline   time.Duration // of the shard's timer; never later than what we wait for
 
 	produce codec.ProduceRequest // decoded within one step
@@ -76,10 +77,11 @@ type slot struct {
 	done         bool
 	silent       bool // no answer is due (acks=0)
 	out          []byte
-	sent         uint64 // the turn in which out was last handed over
+	sent         uint64        // the turn in which out was last handed over
+	deadline     time.Duration // when the client wants an answer, whatever it is; 0: it did not say
 
-	pending int // completions that are still to come
-	takers  []func(c *session.Completion)
+	pending int                           // completions that are still to come
+	takers  []func(c *session.Completion) // nil: has taken its own
 	finish  func(sl *slot)
 	produce produceState
 }
@@ -152,7 +154,7 @@ func (s *Session) start(h *codec.Header, fx *session.Effects) {
 		out = nil // the last answer of this slot leaves with this very step
 	}
 	sl.key, sl.version, sl.correlation, sl.out = h.Key, h.Version, h.Correlation, out
-	sl.done, sl.silent, sl.pending, sl.finish = false, false, 0, nil
+	sl.done, sl.silent, sl.deadline, sl.pending, sl.finish = false, false, 0, 0, nil
 	clear(sl.takers)
 	sl.takers = sl.takers[:0]
 	s.tail++
@@ -216,7 +218,8 @@ func (s *Session) route(sl *slot, h *codec.Header, fx *session.Effects) {
 func (s *Session) Complete(c *session.Completion, fx *session.Effects) {
 	s.turn++
 	n := c.Ticket.Slot
-	if n-s.head >= s.tail-s.head { // of a request that has been answered: a wait that was cancelled
+	// Of a request that has been answered: a wait that was cancelled, or its time was up.
+	if n-s.head >= s.tail-s.head || s.slots[n%slotsMax].done {
 		for i := range c.Extents {
 			c.Extents[i].Release()
 		}
@@ -230,8 +233,7 @@ func (s *Session) Complete(c *session.Completion, fx *session.Effects) {
 	case codec.Fetch:
 		s.fetched(sl, c, fx)
 	default:
-		sl.takers[c.Ticket.Part](c)
-		s.one(sl)
+		s.take(sl, int(c.Ticket.Part), c)
 	}
 	s.flush(fx)
 	s.end(fx)
@@ -257,10 +259,49 @@ func (s *Session) whenDone(sl *slot, finish func(sl *slot)) {
 	}
 }
 
-func (s *Session) one(sl *slot) {
+func (s *Session) take(sl *slot, part int, c *session.Completion) {
+	take := sl.takers[part]
+	sl.takers[part] = nil
+	take(c)
 	if sl.pending--; sl.pending == 0 {
 		sl.finish(sl)
 	}
+}
+
+// within gives a request the time that its client set: what has not been answered by then
+// is REQUEST_TIMED_OUT, and still happens. No time at all means not to wait, as in Kafka.
+func (s *Session) within(sl *slot, ms int32) {
+	sl.deadline = s.host.Mono() + time.Duration(max(ms, 0))*time.Millisecond
+	if s.nearest == 0 || sl.deadline < s.nearest {
+		s.nearest = sl.deadline
+	}
+}
+
+// timeUp answers what should have been answered by now.
+func (s *Session) timeUp(now time.Duration, fx *session.Effects) {
+	late := session.Completion{Outcome: core.Refused, Code: core.ErrTimeout}
+	for n := s.head; n != s.tail; n++ {
+		sl := &s.slots[n%slotsMax]
+		switch {
+		case sl.done || sl.deadline == 0:
+		case now < sl.deadline:
+			if s.nearest == 0 || sl.deadline < s.nearest {
+				s.nearest = sl.deadline
+			}
+		case sl.key == codec.Produce:
+			s.produceTimeUp(sl)
+		default:
+			for i := range sl.takers {
+				if sl.takers[i] != nil {
+					s.take(sl, i, &late)
+				}
+			}
+		}
+	}
+	if s.fetch.waiting() && now >= s.fetch.deadline {
+		s.fetchTimeUp(fx)
+	}
+	s.flush(fx)
 }
 
 // answer encodes the response; it leaves when its turn has come.
@@ -320,12 +361,19 @@ func (s *Session) end(fx *session.Effects) {
 	}
 	fx.Pause = s.blocked
 	if s.close || s.fault != nil {
-		fx.Close = true
+		fx.Close, fx.Deadline = true, -1 // one that has come would come again and again
+		return
 	}
 	at := s.active + s.opt.IdleMax
-	if s.head != s.tail && s.fetch.waiting() {
-		at = s.fetch.deadline
+	if s.head != s.tail {
+		if s.nearest != 0 {
+			at = min(at, s.nearest)
+		}
+		if s.fetch.waiting() {
+			at = min(at, s.fetch.deadline)
+		}
 	}
+	at = max(at, 1) // 0 would leave the deadline as it is
 	// An earlier deadline that is set already is left: Tick sets the next one, and the
 	// shard's timers are not touched by every request.
 	if s.deadline == 0 || at < s.deadline {
@@ -336,19 +384,16 @@ func (s *Session) end(fx *session.Effects) {
 // Writable does nothing: answers are bounded by what was asked for.
 func (s *Session) Writable(fx *session.Effects) { s.turn++; s.end(fx) }
 
-// Tick ends a Fetch whose time is up, and closes a connection that has been idle.
+// Tick answers the requests whose time is up, and closes a connection that has been idle.
 func (s *Session) Tick(now time.Duration, fx *session.Effects) {
 	s.turn++
-	s.deadline = 0
+	s.deadline, s.nearest = 0, 0
 	switch {
-	case s.head == s.tail && now >= s.active+s.opt.IdleMax:
-		s.close = true
-	case s.head == s.tail:
-	case s.fetch.waiting() && now >= s.fetch.deadline:
-		s.fetchTimeUp(fx)
-		s.flush(fx)
-	default: // a request is under way: not idle
+	case s.head != s.tail: // a request is under way: not idle
 		s.active = now
+		s.timeUp(now, fx)
+	case now >= s.active+s.opt.IdleMax:
+		s.close = true
 	}
 	s.end(fx)
 }

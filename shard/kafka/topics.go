@@ -44,6 +44,7 @@ func (s *Session) onDeleteTopics(sl *slot, h *codec.Header, fx *session.Effects)
 		t := s.expect(sl, func(c *session.Completion) { out.ErrorCode, out.ErrorMessage = resultOf(c) })
 		fx.Change = append(fx.Change, session.Change{Ticket: t, Command: cmd})
 	}
+	s.within(sl, req.TimeoutMillis)
 	s.whenDone(sl, func(sl *slot) { s.answer(sl, resp) })
 }
 
@@ -72,6 +73,7 @@ func (s *Session) onCreatePartitions(sl *slot, h *codec.Header, fx *session.Effe
 		fx.Change = append(fx.Change, session.Change{Ticket: t, Command: core.Command{
 			Kind: core.CreatePartitions, Topic: in.Topic, Partitions: in.Count, DryRun: req.ValidateOnly}})
 	}
+	s.within(sl, req.TimeoutMillis)
 	s.whenDone(sl, func(sl *slot) { s.answer(sl, resp) })
 }
 
@@ -107,6 +109,7 @@ func (s *Session) onDeleteRecords(sl *slot, h *codec.Header, fx *session.Effects
 			}
 		}
 	}
+	s.within(sl, req.TimeoutMillis)
 	s.whenDone(sl, func(sl *slot) { s.answer(sl, resp) })
 }
 

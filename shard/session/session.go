@@ -18,7 +18,8 @@ import (
 
 // Session is one connection's state machine.
 type Session interface {
-	// Receive reads frames from in. It returns the bytes used up and, if a frame is
+	// Receive reads frames from in; the first call comes when the connection opens, and
+	// brings none. It returns the bytes used up and, if a frame is
 	// incomplete, the bytes that must be there beyond used (see core.Handler). If it
 	// has to wait (fx.Pause) it may leave whole frames unread; they are offered again.
 	// An error closes the connection after the output; it is for the log.
@@ -92,7 +93,7 @@ type Read struct {
 	Partition core.PartitionID
 	From      core.Offset
 	Epoch     core.Epoch // -1: do not check
-	Max       int        // bytes; the first batch is answered whole even if larger when First is set
+	Max       int        // bytes; the first batch is answered whole even if larger when First is set. 0: only the positions
 	First     bool
 }
 

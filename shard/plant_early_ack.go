@@ -1,8 +1,0 @@
-//go:build plant_early_ack
-
-package shard
-
-const (
-	earlyAck = true
-	noFold   = false
-)

@@ -1,8 +1,0 @@
-//go:build plant_no_fold
-
-package shard
-
-const (
-	earlyAck = false
-	noFold   = true
-)
