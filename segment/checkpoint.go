@@ -37,29 +37,41 @@ func checkpointName(dir string, seq uint64) string {
 	return dir + "/checkpoint." + string("ab"[seq%2])
 }
 
-func encodeCheckpoint(seq, jseq uint64, marks []mark) []byte {
+// beginCheckpoint appends room for the head; the marks follow.
+func beginCheckpoint(b []byte) []byte { return append(b, make([]byte, ckHead)...) }
+
+func appendMark(b []byte, m *mark) []byte {
 	le := binary.LittleEndian
-	b := make([]byte, ckHead, ckHead+len(marks)*(ckMark+16))
+	b = append(b, m.id.Topic[:]...)
+	b = le.AppendUint32(b, uint32(m.id.Index))
+	b = le.AppendUint32(b, uint32(len(m.blob)))
+	for _, v := range [...]int64{int64(m.segment), int64(m.pos), int64(m.end), int64(m.start), int64(m.blobAt)} {
+		b = le.AppendUint64(b, uint64(v))
+	}
+	return append(b, m.blob...)
+}
+
+// endCheckpoint fills the head in and appends the CRC.
+func endCheckpoint(b []byte, seq, jseq uint64, count int) []byte {
+	le := binary.LittleEndian
 	copy(b, ckMagic)
 	le.PutUint32(b[8:], ckVersion)
-	le.PutUint32(b[12:], uint32(len(marks)))
+	le.PutUint32(b[12:], uint32(count))
 	le.PutUint64(b[16:], seq)
 	le.PutUint64(b[24:], jseq)
-	for i := range marks {
-		m := &marks[i]
-		b = append(b, m.id.Topic[:]...)
-		b = le.AppendUint32(b, uint32(m.id.Index))
-		b = le.AppendUint32(b, uint32(len(m.blob)))
-		for _, v := range [...]int64{int64(m.segment), int64(m.pos), int64(m.end), int64(m.start), int64(m.blobAt)} {
-			b = le.AppendUint64(b, uint64(v))
-		}
-		b = append(b, m.blob...)
-	}
 	return le.AppendUint32(b, crc32.Checksum(b, castagnoli))
 }
 
+func encodeCheckpoint(seq, jseq uint64, marks []mark) []byte {
+	b := beginCheckpoint(nil)
+	for i := range marks {
+		b = appendMark(b, &marks[i])
+	}
+	return endCheckpoint(b, seq, jseq, len(marks))
+}
+
 // writeCheckpoint makes it durable; the other of the two files stays as it is.
-func writeCheckpoint(fsys FS, name string, seq, jseq uint64, marks []mark) error {
+func writeCheckpoint(fsys FS, name string, b []byte) error {
 	f, err := fsys.Open(name, ReadWrite)
 	if errors.Is(err, fs.ErrNotExist) {
 		f, err = fsys.Open(name, Create)
@@ -67,7 +79,6 @@ func writeCheckpoint(fsys FS, name string, seq, jseq uint64, marks []mark) error
 	if err != nil {
 		return err
 	}
-	b := encodeCheckpoint(seq, jseq, marks)
 	if _, err = f.WriteAt(b, 0); err == nil {
 		err = f.Truncate(int64(len(b)))
 	}

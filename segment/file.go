@@ -40,19 +40,36 @@ type segfile struct {
 	sealed    bool
 	loaded    bool // the index is complete
 	loading   bool
+	warming   bool
 	unsynced  bool // written since its last sync
+	indexed   bool // its index file is written
+	known     bool // maxTs is that of the index
+	jobs      int  // jobs that use its index or its files
 	idx       index
-	file      File  // set by the loop, for readers
-	made      int64 // Wall when it began
-	closedAt  int64 // Wall when it was sealed; 0: by an earlier process
+	heat      heat
+	maxTs     int64       // newest timestamp, of a sealed segment
+	follow    core.Offset // the offset after it, from its index file; 0: not known
+	file      File        // set by the loop, for readers
+	made      int64       // Wall when it began; 0: not known
+	closedAt  int64       // Wall when it was sealed; 0: not known
 	pin       core.Pin
+	node      node[segfile]
 	w         segWriter
+}
+
+// newest is the newest timestamp in it.
+func (g *segfile) newest() int64 {
+	if g.loaded {
+		return g.idx.maxTs
+	}
+	return g.maxTs
 }
 
 // segWriter is the side of the write worker; only its jobs touch it.
 type segWriter struct {
 	file   File
 	alloc  core.FilePos
+	made   bool // the file is there
 	linked bool // the directory entry is durable
 }
 
@@ -96,6 +113,17 @@ func checkSegHead(f File, id core.PartitionID, base core.Offset) error {
 	return nil
 }
 
+// close gives up the descriptors. What was written is synced, or will never be read.
+func (g *segfile) close() {
+	if g.file != nil {
+		_ = g.file.Close()
+	}
+	if g.w.file != nil && g.w.file != g.file {
+		_ = g.w.file.Close()
+	}
+	g.file, g.w.file = nil, nil
+}
+
 // createSeg makes a segment file, or takes the one that a crash of an earlier start left.
 func createSeg(fsys FS, id core.PartitionID, base core.Offset) (File, error) {
 	if err := fsys.MkdirAll(partitionDir(id)); err != nil {
@@ -119,9 +147,15 @@ func createSeg(fsys FS, id core.PartitionID, base core.Offset) (File, error) {
 // write puts bytes where they belong; on the write worker.
 func (g *segfile) write(fsys FS, bufs [][]byte, pos core.FilePos, size int64) (err error) {
 	if g.w.file == nil {
-		if g.w.file, err = createSeg(fsys, g.id, g.base); err != nil {
+		if g.w.made {
+			g.w.file, err = fsys.Open(segName(g.id, g.base), ReadWrite)
+		} else {
+			g.w.file, err = createSeg(fsys, g.id, g.base)
+		}
+		if err != nil {
 			return err
 		}
+		g.w.made = true
 	}
 	if end := pos + core.FilePos(size); end > g.w.alloc {
 		step := min(max(end, allocMin), allocMax)
@@ -148,12 +182,13 @@ func (g *segfile) sync(fsys FS) error {
 	return nil
 }
 
-// walk reads the batches of [pos, size) of a file: the header of each, and with whole
-// set all its bytes, checked. It stops without an error at the first thing that is not
+// walk reads the batches of [pos, size) of a file: the header of each (b of fn), and with
+// whole set all its bytes (b), checked. It stops without an error at the first thing that is not
 // the next batch, and says where that is and why.
 func walk(f File, pos core.FilePos, size int64, next core.Offset, whole bool, fn func(h batch.Header, pos core.FilePos, b []byte) error) (core.FilePos, core.Offset, string, error) {
 	buf := make([]byte, 256<<10)
 	have, start := 0, pos // buf[:have] holds the file from start
+	stride := len(buf)    // to read at a time
 	for int64(pos) < size {
 		at := int(pos - start)
 		need := batch.HeaderSize
@@ -173,7 +208,7 @@ func walk(f File, pos core.FilePos, size int64, next core.Offset, whole bool, fn
 			if need > len(buf) {
 				buf = make([]byte, need)
 			}
-			n, err := f.ReadAt(buf[:min(int64(len(buf)), size-int64(pos))], int64(pos))
+			n, err := f.ReadAt(buf[:min(int64(max(stride, need)), size-int64(pos))], int64(pos))
 			if n < need {
 				return pos, next, "", err
 			}
@@ -181,7 +216,7 @@ func walk(f File, pos core.FilePos, size int64, next core.Offset, whole bool, fn
 			continue
 		}
 		h, err := batch.Parse(buf[at:have])
-		var b []byte
+		b := buf[at : at+batch.HeaderSize]
 		if err == nil && whole {
 			b = buf[at : at+h.Size]
 			h, err = batch.Valid(b)
@@ -196,6 +231,9 @@ func walk(f File, pos core.FilePos, size int64, next core.Offset, whole bool, fn
 		}
 		if err := fn(h, pos, b); err != nil {
 			return pos, next, "", err
+		}
+		if stride = len(buf); !whole && h.Size > stride/4 {
+			stride = 4 << 10 // most of what is read would be skipped
 		}
 		pos += core.FilePos(h.Size)
 		next = h.Last() + 1

@@ -1,6 +1,8 @@
 package segment
 
 import (
+	"math"
+
 	"github.com/penstock/penstock/codec/batch"
 	"github.com/penstock/penstock/core"
 )
@@ -18,6 +20,8 @@ type Log struct {
 	pend                []span     // of these, what no journal group holds yet
 	held                span       // journaled above a gap that only a segment sync closes
 	mark                mark       // of the latest checkpoint
+	hint                mark       // where recovery began
+	at, place           int        // in the store's list, and in its checkpoint
 	bad                 error      // why it takes no appends
 	gone                bool
 	waiting             []func() // lookups that wait for a segment to be loaded
@@ -66,23 +70,30 @@ func (l *Log) active() *segfile {
 	return g
 }
 
-// roll seals the segment if size more bytes do not fit, or it is too old.
-func (l *Log) roll(size int) *segfile {
+// roll seals the segment if size more bytes or their offsets do not fit, or it is too old.
+func (l *Log) roll(size int, lastDelta int32) *segfile {
 	g := l.active()
 	if g.end == segHeader {
 		return g
 	}
-	full := int64(g.end)+int64(size) > l.cfg.SegmentBytes && l.cfg.SegmentBytes > 0
+	full := int64(g.end)+int64(size) > l.cfg.SegmentBytes && l.cfg.SegmentBytes > 0 ||
+		int64(g.end)+int64(size) > math.MaxUint32 || int64(l.end-g.base)+int64(lastDelta) > math.MaxUint32
 	old := l.cfg.SegmentMs > 0 && l.s.cfg.Env.Wall()-g.made >= l.cfg.SegmentMs
 	if !full && !old {
 		return g
 	}
+	l.seal(g)
+	return l.active()
+}
+
+// seal ends a segment. Its index is written after its last sync.
+func (l *Log) seal(g *segfile) {
 	g.sealed, g.closedAt = true, l.s.cfg.Env.Wall()
+	l.s.sealing = append(l.s.sealing, sealTask{l: l, g: g, next: l.end})
 	if n := len(l.chunks); n > 0 && !l.chunks[n-1].closed {
 		l.chunks[n-1].closed = true
 		l.full++
 	}
-	return l.active()
 }
 
 // Append copies one valid batch into the tail, stamped; st.Base is l.End(). The error
@@ -107,7 +118,7 @@ func (l *Log) Append(b []byte, st batch.Stamp) error {
 	if !s.room(len(b)) {
 		return core.ErrBusy
 	}
-	g := l.roll(len(b))
+	g := l.roll(len(b), h.LastDelta)
 	pos := g.end
 	copy(l.head[:], b)
 	st.Apply(l.head[:], b[batch.HeaderSize:])
@@ -116,7 +127,10 @@ func (l *Log) Append(b []byte, st batch.Stamp) error {
 	if st.AppendTime >= 0 {
 		h.MaxTime = st.AppendTime
 	}
-	g.idx.add(uint32(st.Base-g.base), pos, h.MaxTime)
+	h.Epoch = st.Epoch
+	if full := g.idx.add(uint32(st.Base-g.base), pos, &h, l.head[:], s.slots); full != nil {
+		s.cache.keep(g, full)
+	}
 	l.end = st.Base + core.Offset(h.LastDelta) + 1
 	l.appended(g, pos, st.Base)
 	return nil
@@ -203,104 +217,4 @@ func (l *Log) reap() {
 	if n > 0 {
 		l.chunks = append(l.chunks[:0], l.chunks[n:]...)
 	}
-}
-
-// segAt is the index in segs of the segment that holds an offset; -1: below all.
-func (l *Log) segAt(off core.Offset) int {
-	lo, hi := 0, len(l.segs)
-	for lo < hi {
-		if m := (lo + hi) / 2; l.segs[m].base <= off {
-			lo = m + 1
-		} else {
-			hi = m
-		}
-	}
-	return lo - 1
-}
-
-// Read appends held extents of whole batches to dst, from the batch that holds from, up
-// to limit, a batch boundary, and at most max bytes; with first set at least one batch.
-// With ready false loading has begun, and Host.Ready follows.
-func (l *Log) Read(from, limit core.Offset, max int, first bool, dst []core.Extent) (ext []core.Extent, n int, ready bool, err error) {
-	limit = min(limit, l.end)
-	if from < l.start || from > l.end {
-		return dst, 0, true, core.ErrOffsetRange
-	}
-	for i := l.segAt(from); i >= 0 && i < len(l.segs) && from < limit; i++ {
-		g := l.segs[i]
-		if !g.loaded || g.file == nil && g.written > segHeader {
-			if n > 0 {
-				return dst, n, true, nil
-			}
-			if l.bad != nil {
-				return dst, 0, true, l.bad
-			}
-			l.s.load(l, g)
-			return dst, 0, false, nil
-		}
-		at := g.idx.find(uint32(from - g.base))
-		if at < 0 {
-			return dst, n, true, nil
-		}
-		pos, stop := core.FilePos(g.idx.at(at).pos), g.end
-		if i+1 >= len(l.segs) || limit < l.segs[i+1].base {
-			stop = g.upTo(limit)
-		}
-		if room := core.FilePos(max - n); stop-pos > room {
-			cut := g.idx.before(pos + room)
-			if cut <= pos && first && n == 0 {
-				cut = g.end
-				if at+1 < g.idx.n {
-					cut = core.FilePos(g.idx.at(at + 1).pos)
-				}
-			}
-			stop = cut
-		}
-		if stop <= pos {
-			return dst, n, true, nil
-		}
-		dst = l.extents(g, pos, stop, dst)
-		n += int(stop - pos)
-		if stop < g.end || i+1 >= len(l.segs) {
-			break
-		}
-		from = l.segs[i+1].base
-	}
-	return dst, n, true, nil
-}
-
-// upTo is where the batches below a limit end.
-func (g *segfile) upTo(limit core.Offset) core.FilePos {
-	at := g.idx.find(uint32(limit - g.base))
-	if at >= 0 && core.Offset(g.idx.at(at).delta)+g.base == limit {
-		return core.FilePos(g.idx.at(at).pos)
-	}
-	if at+1 < g.idx.n {
-		return core.FilePos(g.idx.at(at + 1).pos) // not a boundary: a whole batch more
-	}
-	return g.end
-}
-
-// extents appends [pos, stop): the file as far as it is written, then memory.
-func (l *Log) extents(g *segfile, pos, stop core.FilePos, dst []core.Extent) []core.Extent {
-	if pos < g.written {
-		end := min(stop, g.written)
-		g.pin.Hold()
-		dst = append(dst, core.Extent{File: g.file, Pos: pos, Len: int(end - pos), Pin: &g.pin})
-		pos = end
-	}
-	for _, c := range l.chunks {
-		if pos >= stop {
-			break
-		}
-		if c.seg != g || c.end() <= pos {
-			continue
-		}
-		end := min(stop, c.end())
-		c.pin.Hold()
-		dst = append(dst, core.Extent{Mem: c.buf[pos-c.pos : end-c.pos], Len: int(end - pos), Pin: &c.pin})
-		pos = end
-	}
-	core.Assert(pos >= stop, "the tail of a log has a hole")
-	return dst
 }

@@ -44,7 +44,8 @@ type Recovered struct {
 	BlobAt      core.Offset
 	Quarantined *CorruptError
 	segs        []*segfile
-	mark        mark
+	mark        mark // as found
+	hint        mark // where the search began: a batch boundary
 	fresh       bool // holds what no mark covered
 }
 
@@ -270,7 +271,7 @@ func (r *recovery) writeMarks() error {
 			all = append(all, m)
 		}
 	}
-	return writeCheckpoint(r.c.FS, checkpointName("shards", r.seq+1), r.seq+1, 0, all)
+	return writeCheckpoint(r.c.FS, checkpointName("shards", r.seq+1), encodeCheckpoint(r.seq+1, 0, all))
 }
 
 // retire empties the journals first: a crash in between replays nothing twice that

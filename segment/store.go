@@ -18,6 +18,9 @@ type Config struct {
 	ChunkBytes      int
 	JournalBytes    int64
 	CheckpointBytes int64
+	IndexBytes      int64 // of index blocks in memory, beside those that grow
+	FilesMax        int   // segments with open descriptors, beside those in use
+	WarmBytes       int64 // of file data that the page cache is taken to hold
 	Sync            core.Worker
 	Write           core.Worker
 	Read            core.Worker
@@ -29,12 +32,15 @@ const (
 	chunkDefault      = 64 << 10
 	journalDefault    = 512 << 20
 	checkpointDefault = 64 << 20
+	indexDefault      = 32 << 20
+	filesDefault      = 4096
+	warmDefault       = 256 << 20
 
 	pendingMax   = 8 << 20 // bytes that wait for a group before reading stops
 	strideChunks = 2       // full chunks of a log that make a write worth while
 	tickEvery    = 100     // ms
 	idleEvery    = 1000    // ms: partial chunks are written after about this time
-	retainEvery  = 30000   // ms
+	retainEvery  = 30000   // ms: a log is looked at this often
 )
 
 // Host is called back by the store, always on the loop.
@@ -70,6 +76,7 @@ type Stats struct {
 	Chunks, ChunksFree   int
 	Logs                 int
 	Pending              int64 // bytes that wait for a group commit
+	Looked               int64 // logs looked at by ticks and checkpoints
 }
 
 // Store keeps the logs of one shard. All methods are called on the loop.
@@ -89,6 +96,11 @@ type Store struct {
 	dirtyLogs []*Log // have bytes that are not in their segment, or are not durable there
 	markLogs  []*Log // changed since the latest checkpoint
 	trims     []trim // for the next group
+	sealing   []sealTask
+	cache     cache
+	slots     func() *indexSlots // of the cache
+	heat      int64              // bytes of files written and read ahead
+	warmJobs  warmJobs
 	drops     []dropTask
 	zombies   []dropTask // unlinked, and held by a reader
 	dead      []*chunk   // of removed logs, until the writer is done
@@ -99,6 +111,11 @@ type Store struct {
 	group     syncJob
 	write     writeJob
 	ckSeq     uint64
+	ckFailed  bool  // the latest one
+	places    []int // in the checkpoint, free ones
+	placesMax int
+	gonePlace []int // of removed logs, for the next checkpoint
+	retainPos int
 	stopping  func(error)
 	stats     Stats
 }
@@ -113,13 +130,20 @@ func OpenStore(c Config) (*Store, error) {
 	def(&c.ArenaBytes, arenaDefault)
 	def(&c.JournalBytes, journalDefault)
 	def(&c.CheckpointBytes, checkpointDefault)
+	def(&c.IndexBytes, indexDefault)
+	def(&c.WarmBytes, warmDefault)
+	c.WarmBytes = max(c.WarmBytes, warmMin)
+	if c.FilesMax == 0 {
+		c.FilesMax = filesDefault
+	}
 	if c.ChunkBytes == 0 {
 		c.ChunkBytes = chunkDefault
 	}
 	if c.JournalBytes < 2*c.ArenaBytes {
 		c.JournalBytes = (2*c.ArenaBytes + journalPage - 1) &^ (journalPage - 1) // the largest group always finds room
 	}
-	s := &Store{cfg: c}
+	s := &Store{cfg: c, cache: newCache(c.IndexBytes, c.FilesMax)}
+	s.slots = s.cache.slots
 	s.group.s, s.write.s = s, s
 	dir := shardDir(c.Shard)
 	if err := c.FS.MkdirAll(dir); err != nil {
@@ -140,7 +164,7 @@ func OpenStore(c Config) (*Store, error) {
 		return nil, err
 	}
 	now := c.Env.Wall()
-	s.idleAt, s.retainAt = now+idleEvery, now+retainEvery
+	s.idleAt, s.retainAt = now+idleEvery, now+tickEvery
 	return s, nil
 }
 
@@ -148,15 +172,25 @@ func shardDir(id core.ShardID) string { return "shards/" + itoa(int(id)) }
 
 // Open makes a log known; r is nil for a new partition. It does no I/O.
 func (s *Store) Open(id core.PartitionID, c LogConfig, r *Recovered) *Log {
-	l := &Log{s: s, id: id, cfg: c}
+	l := &Log{s: s, id: id, cfg: c, at: len(s.logs), place: s.placesMax}
 	if r != nil {
 		l.start, l.end, l.durable = r.Start, r.End, r.End
-		l.segs, l.mark = r.segs, r.mark
+		l.segs, l.mark, l.hint = r.segs, r.mark, r.hint
 		if r.Quarantined != nil {
 			l.bad = core.ErrQuarantined
 		}
+		for _, g := range l.segs {
+			if g.closedAt == 0 { // its records are not younger than this
+				g.closedAt = s.cfg.Env.Wall()
+			}
+		}
 	}
 	l.mark.id = id
+	if n := len(s.places); n > 0 {
+		l.place, s.places = s.places[n-1], s.places[:n-1]
+	} else {
+		s.placesMax++
+	}
 	s.logs = append(s.logs, l)
 	s.remark(l)
 	return l
@@ -229,6 +263,7 @@ func (s *Store) Tick() {
 		s.flushDue = true
 	}
 	for _, l := range s.dirtyLogs {
+		s.stats.Looked++
 		if l.cfg.Durability == core.Interval && l.since > 0 && now-l.since >= l.cfg.FlushMs {
 			s.flushDue = true
 			break
@@ -238,8 +273,8 @@ func (s *Store) Tick() {
 		s.idleAt = now + idleEvery
 		s.write.idle = true
 	}
-	if now >= s.retainAt || now < s.retainAt-retainEvery {
-		s.retainAt = now + retainEvery
+	if now >= s.retainAt || now < s.retainAt-tickEvery {
+		s.retainAt = now + tickEvery
 		s.retain(now)
 	}
 	rest := s.zombies[:0]
@@ -297,7 +332,7 @@ func (s *Store) finish() {
 	if s.stopping == nil || s.group.flying || s.write.flying {
 		return
 	}
-	if s.failed == nil && !s.full && (len(s.unsynced) > 0 || len(s.trims) > 0 || len(s.markLogs) > 0) {
+	if s.failed == nil && !s.full && (len(s.unsynced) > 0 || len(s.trims) > 0 || len(s.markLogs) > 0 || s.ckFailed) {
 		return
 	}
 	done, err := s.stopping, s.failed
@@ -309,22 +344,19 @@ func (s *Store) finish() {
 }
 
 func (s *Store) close() error {
-	var errs []error
 	for _, l := range s.logs {
-		errs = append(errs, l.closeFiles())
+		l.closeFiles()
 	}
-	return errors.Join(errs...) // the arena stays mapped: readers may hold its chunks
+	return s.j.close() // the arena stays mapped: readers may hold its chunks
 }
 
 // closeFiles leaves open what a reader still holds: the process ends.
-func (l *Log) closeFiles() (err error) {
+func (l *Log) closeFiles() {
 	for _, g := range l.segs {
-		if !g.pin.Held() && g.file != nil {
-			err = errors.Join(err, g.file.Close())
-			g.file = nil
+		if !g.pin.Held() && g.jobs == 0 && !g.loading {
+			g.close()
 		}
 	}
-	return err
 }
 
 // Stats is a snapshot.

@@ -17,7 +17,10 @@ type writeJob struct {
 	bufs  [][]byte
 	syncs []*segfile
 	durs  []committed
-	ck    []mark // nil: no checkpoint
+	seals []sealTask
+	check bool        // write the checkpoint,
+	marks marksChange // with these changes
+	table markTable   // of Run
 	ckSeq uint64
 	jseq  uint64 // groups up to this one are covered by the checkpoint
 	drop  []dropTask
@@ -46,16 +49,19 @@ type dropTask struct {
 // Run touches the files, in the order that makes each step safe: data, sync, checkpoint.
 func (j *writeJob) Run() {
 	fs := j.s.cfg.FS
+	j.table.apply(&j.marks)
 	for i, d := range j.drop {
 		name := partitionDir(d.id)
 		if d.seg != nil {
 			name = segName(d.id, d.seg.base)
 		}
 		_ = fs.Remove(name) // what stays is below the log start: the next start removes it
-		if d.seg != nil && d.seg.file != nil && !d.seg.pin.Held() {
-			_ = d.seg.file.Close() // nobody takes a new hold: it is in no log any more
-			d.closed = true
-			j.drop[i] = d
+		if d.seg != nil {
+			_ = fs.Remove(indexName(d.id, d.seg.base))
+			if !d.seg.pin.Held() { // nobody takes a new hold: it is in no log any more
+				d.seg.close()
+				j.drop[i].closed = true
+			}
 		}
 	}
 	for _, t := range j.tasks {
@@ -77,8 +83,11 @@ func (j *writeJob) Run() {
 			return
 		}
 	}
-	if j.ck != nil {
-		j.err = writeCheckpoint(fs, checkpointName(shardDir(j.s.cfg.Shard), j.ckSeq), j.ckSeq, j.jseq, j.ck)
+	for i := range j.seals {
+		j.seals[i].run(fs)
+	}
+	if j.check {
+		j.err = j.table.write(fs, checkpointName(shardDir(j.s.cfg.Shard), j.ckSeq), j.ckSeq, j.jseq)
 	}
 }
 
@@ -108,24 +117,27 @@ func (j *writeJob) Done() {
 				d.l.moveDurable(d.next)
 			}
 		}
-		if j.ck != nil {
+		if j.check {
 			s.j.release(j.jseq)
-			s.ckSeq = j.ckSeq
+			s.ckSeq, s.ckFailed = j.ckSeq, false
 			s.stats.Checkpoints++
 		}
-	} else if j.ck != nil {
-		for _, l := range s.logs {
-			s.remark(l) // it is written again in full
-		}
+	} else if j.check {
+		s.ckFailed = true
+	}
+	for i := range j.seals {
+		s.sealed(&j.seals[i])
 	}
 	for _, d := range j.drop {
-		if d.seg != nil && d.seg.file != nil && !d.closed {
+		if d.seg != nil && !d.closed {
 			s.zombies = append(s.zombies, d) // a reader holds it: closed later
 		}
 	}
 	clear(j.tasks)
 	clear(j.bufs)
-	j.tasks, j.bufs, j.syncs, j.durs, j.drop, j.ck = j.tasks[:0], j.bufs[:0], j.syncs[:0], j.durs[:0], j.drop[:0], nil
+	clear(j.seals)
+	j.tasks, j.bufs, j.syncs, j.durs, j.drop, j.seals, j.check = j.tasks[:0], j.bufs[:0], j.syncs[:0], j.durs[:0], j.drop[:0], j.seals[:0], false
+	s.closeReleased()
 	s.Commit()
 }
 
@@ -138,7 +150,7 @@ func (s *Store) settle(j *writeJob) {
 		s.full, s.retryAt = true, s.cfg.Env.Wall()+idleEvery
 	case j.err != nil:
 		s.fail(j.err)
-	case j.done > 0 || j.ck != nil:
+	case j.done > 0 || j.check:
 		s.full = false
 	}
 }
@@ -147,9 +159,13 @@ func (s *Store) settle(j *writeJob) {
 func (l *Log) wrote(t writeTask) {
 	g := t.g
 	g.written = t.end
-	if g.file == nil {
+	if g.file == nil && !l.gone {
 		g.file = g.w.file
 	}
+	if !l.gone {
+		l.s.cache.opened(g)
+	}
+	l.s.warmed(g, t.pos, t.end)
 	for _, c := range l.chunks {
 		if c.seg == g && c.pos < t.end {
 			c.written = min(c.len, int(t.end-c.pos))
@@ -188,7 +204,7 @@ func (s *Store) startWrite() {
 		}
 		s.writable = s.writable[:0]
 	}
-	if len(j.tasks) == 0 && len(j.syncs) == 0 && j.ck == nil && len(j.drop) == 0 {
+	if len(j.tasks) == 0 && len(j.syncs) == 0 && !j.check && len(j.drop) == 0 {
 		return
 	}
 	j.flying = true
@@ -197,7 +213,7 @@ func (s *Store) startWrite() {
 
 // quiet says that no group commit is due or under way: the last checkpoint covers all.
 func (s *Store) quiet() bool {
-	return !s.group.flying && len(s.unsynced) == 0 && len(s.trims) == 0 && len(s.markLogs) > 0
+	return !s.group.flying && len(s.unsynced) == 0 && len(s.trims) == 0 && (len(s.markLogs) > 0 || s.ckFailed)
 }
 
 // gather hands the unwritten bytes of a log to the writer: full chunks, or all.
@@ -247,6 +263,7 @@ func (s *Store) gatherIdle() {
 // sweepDirty writes and syncs the dirty logs that pick chooses.
 func (s *Store) sweepDirty(pick func(*Log) bool) {
 	j := &s.write
+	s.stats.Looked += int64(len(s.dirtyLogs))
 	for _, l := range s.dirtyLogs {
 		if l.gone || !pick(l) {
 			continue
@@ -277,25 +294,8 @@ func (s *Store) startCheckpoint() {
 	j := &s.write
 	s.sinceMark, s.flushDue, s.flushMs = 0, false, 0
 	s.sweepDirty(func(*Log) bool { return true })
-	for i, l := range s.markLogs {
-		s.markLogs[i] = nil
-		l.inMark = false
-		if l.gone {
-			continue
-		}
-		l.mark.start = l.start
-		if l.mark.end != l.end || l.mark.blobAt != l.end {
-			l.mark.end, l.mark.blobAt = l.end, l.end
-			l.mark.blob = s.cfg.Host.Snapshot(l, nil)
-			if n := len(l.segs); n > 0 {
-				l.mark.segment, l.mark.pos = l.segs[n-1].base, l.segs[n-1].end
-			}
-		}
-	}
-	s.markLogs = s.markLogs[:0]
-	j.ck = make([]mark, 0, len(s.logs))
-	for _, l := range s.logs {
-		j.ck = append(j.ck, l.mark)
-	}
+	s.collectSeals()
+	s.collectMarks()
+	j.check = true
 	j.ckSeq, j.jseq = s.ckSeq+1, s.j.sequence
 }
