@@ -50,7 +50,7 @@ func (s *Shard) open(t *core.Topic, id core.PartitionID, found *segment.Recovere
 	}
 	p.w.highWatermark, p.w.exposed = p.log.End(), p.log.End() // all that was found counts
 	p.refresh()
-	if found != nil && !noFold {
+	if found != nil && planted != noFold {
 		err := p.replay(found, s.Wall())
 		var damage *segment.CorruptError
 		switch {
@@ -91,7 +91,7 @@ func (p *partition) replay(found *segment.Recovered, now int64) error {
 		p.svc.applied = max(service, start)
 		from = min(own, p.svc.applied)
 	}
-	if from >= p.log.End() {
+	if from >= p.log.End() || planted == staleFold && len(found.Blob) > 0 {
 		return nil
 	}
 	return p.log.Scan(from, func(b []byte) error {

@@ -36,7 +36,7 @@ func (c *change) Done() {
 	c.left = 1
 	if c.result.Code == core.OK && !c.command.DryRun && c.command.Kind != core.AllocateProducerID {
 		for i, l := range s.links {
-			if l == nil {
+			if l == nil || planted == loneAdopt {
 				continue
 			}
 			m := s.message(kindAdopt)

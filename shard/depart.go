@@ -26,7 +26,7 @@ const departCheckpoints = 3
 // depart notes a deleted topic. A shard that has never written any of it is done at once.
 func (s *Shard) depart(t core.TopicID, wrote bool) {
 	d := departure{topic: t, after: s.store.Stats().Checkpoints}
-	if wrote {
+	if wrote && planted != earlyDepart {
 		d.after += departCheckpoints
 	}
 	s.departed.topics = append(s.departed.topics, d)

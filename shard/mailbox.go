@@ -146,6 +146,9 @@ func (l *link) launch(m *message) bool {
 	}
 	size, counts := len(m.body), credited(m)
 	m.size = size
+	if planted == lostMessage && m.home.stats.Crossed%128 == 127 {
+		return true
+	}
 	if !l.out.push(m) {
 		return false
 	}
@@ -222,7 +225,7 @@ func (s *Shard) take(l *link, m *message) {
 		s.handle(m)
 		return
 	}
-	if credited(m) {
+	if credited(m) && (planted != lostCredit || s.stats.Crossed%8 != 7) {
 		l.flying--
 		l.bytes -= m.size
 	}
@@ -242,7 +245,7 @@ func (s *Shard) bell() {
 		}
 		if l.rung {
 			l.rung = false
-			if l.peer.asleep.Load() && l.peer.asleep.Swap(false) {
+			if planted != noDoorbell && l.peer.asleep.Load() && l.peer.asleep.Swap(false) {
 				l.peer.cfg.Loop.Ring()
 			}
 		}

@@ -27,7 +27,7 @@ type watermarks struct {
 func (w *watermarks) check() {
 	core.Assert(w.logStart <= w.durable && w.durable <= w.logEnd, "logStart <= durable <= logEnd does not hold")
 	core.Assert(w.logStart <= w.highWatermark && w.highWatermark <= w.logEnd, "logStart <= highWatermark <= logEnd does not hold")
-	core.Assert(!w.synced || w.highWatermark <= max(w.durable, w.exposed), "a synced partition lets readers see what a power cut takes back")
+	core.Assert(!w.synced || planted == earlyRead || w.highWatermark <= max(w.durable, w.exposed), "a synced partition lets readers see what a power cut takes back")
 }
 
 // partition is one partition that this shard owns.
@@ -54,7 +54,7 @@ func (p *partition) refresh() {
 	w.logStart, w.logEnd = p.log.Start(), p.log.End()
 	w.durable = max(p.log.Durable(), w.logStart) // what is gone is durably gone
 	w.highWatermark = max(w.highWatermark, w.logStart)
-	if w.synced {
+	if w.synced && planted != earlyRead {
 		w.highWatermark = max(w.highWatermark, w.durable)
 	} else {
 		w.highWatermark = w.logEnd
@@ -123,6 +123,9 @@ func (s *Shard) append(p *partition, m *message) {
 	st := batch.Stamp{Base: p.log.End(), Epoch: p.epoch, AppendTime: -1}
 	if p.topic.Config.LogAppendTime {
 		st.AppendTime = max(p.lastTime, s.Wall())
+		if planted == timeFalls {
+			st.AppendTime = s.Wall()
+		}
 	}
 	if err := p.log.Append(m.body, st); err != nil {
 		if err == core.ErrBusy && s.holdAgain(m) {
@@ -152,7 +155,7 @@ func (s *Shard) append(p *partition, m *message) {
 // came before it.
 func (s *Shard) acknowledge(p *partition, m *message) {
 	m.body = nil // borrowed: the log has its copy
-	if !p.w.synced || earlyAck || p.pending.head == nil && m.last < p.w.durable {
+	if !p.w.synced || planted == earlyAck || p.pending.head == nil && m.last < p.w.durable {
 		s.answer(m)
 		return
 	}
@@ -178,7 +181,7 @@ func (s *Shard) advanced(p *partition) {
 	}
 	for m := p.waits.head; m != nil; {
 		next := m.at.next
-		if p.w.highWatermark > m.from {
+		if p.w.highWatermark > m.from && (planted != lostWake || m.from%8 != 0) {
 			p.waits.remove(m)
 			p.bounds(m)
 			s.answer(m)

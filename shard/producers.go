@@ -69,7 +69,7 @@ func (ps *producers) check(h *batch.Header) (repeat *sent, code core.Code) {
 	}
 	p := &ps.table[at]
 	switch {
-	case h.ProducerEpoch < p.epoch:
+	case h.ProducerEpoch < p.epoch && planted != noEpoch:
 		return nil, core.ErrProducerEpoch
 	case h.ProducerEpoch > p.epoch:
 		if h.Sequence != 0 {
@@ -78,6 +78,9 @@ func (ps *producers) check(h *batch.Header) (repeat *sent, code core.Code) {
 		return nil, core.OK
 	}
 	for i := range p.count {
+		if planted == shortWindow && i == 0 && p.count == producerBatches {
+			continue
+		}
 		b := &p.batches[(p.first+i)%producerBatches]
 		if b.sequence == h.Sequence && b.lastDelta == h.LastDelta {
 			return b, core.OK

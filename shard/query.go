@@ -59,6 +59,13 @@ func (s *Shard) trim(p *partition, m *message) {
 		s.refuse(m, core.ErrStopping)
 		return
 	}
+	if planted == earlyTrim {
+		p.log.Trim(to, func(error) {})
+		p.refresh()
+		m.c.LogStart = p.log.Start()
+		s.answer(m)
+		return
+	}
 	s.looking++
 	p.log.Trim(to, func(err error) {
 		s.looking--

@@ -141,7 +141,11 @@ func (p *partition) snapshot(dst []byte) []byte {
 		return append(dst, 0)
 	}
 	dst = append(dst, 1)
-	dst = be.AppendUint64(dst, uint64(p.svc.applied))
+	applied := p.svc.applied
+	if planted == serviceAhead {
+		applied = p.log.End()
+	}
+	dst = be.AppendUint64(dst, uint64(applied))
 	return p.svc.logic.Snapshot(dst)
 }
 

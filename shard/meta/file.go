@@ -147,8 +147,10 @@ func (w *file) append(e *event) error {
 	if _, err := w.f.WriteAt(b, w.end); err != nil {
 		return err
 	}
-	if err := w.f.Datasync(); err != nil {
-		return err
+	if planted != noSync {
+		if err := w.f.Datasync(); err != nil {
+			return err
+		}
 	}
 	w.end += int64(len(b))
 	return nil

@@ -18,6 +18,9 @@ const (
 	opBounds
 	opTrim
 	opChange
+	opCommit
+	opFetchOffset
+	opKinds
 )
 
 // op is one thing that a client asked for. Its number is its frame on the connection,
@@ -32,6 +35,7 @@ type op struct {
 	max      int
 	first    bool
 	command  core.Command
+	call     session.Call
 	cancels  *op
 	synced   bool // the topic was synced when it was asked
 	reached  bool // the session has read it
@@ -116,6 +120,9 @@ func (c *client) ask(o *op, fx *session.Effects) {
 		fx.Query = append(fx.Query, session.Query{Ticket: t, Partition: o.part.id, Kind: session.QueryBounds, Epoch: -1})
 	case opTrim:
 		fx.Query = append(fx.Query, session.Query{Ticket: t, Partition: o.part.id, Kind: session.QueryTrim, Epoch: -1, Arg: int64(o.from)})
+	case opCommit, opFetchOffset:
+		o.call.Ticket = t
+		fx.Call = append(fx.Call, o.call)
 	case opChange:
 		fx.Change = append(fx.Change, session.Change{Ticket: t, Command: o.command})
 	}
@@ -175,138 +182,4 @@ func (c *client) Tick(now time.Duration, fx *session.Effects) {
 func (c *client) Closed(*session.Effects) {
 	c.closed = true
 	c.w.outstanding -= len(c.ops)
-}
-
-// producer appends numbered batches to one partition, idempotently: at most five are
-// under way; when one fails it waits for the others and sends again, one at a time, from
-// the oldest on.
-type producer struct {
-	w        *world
-	part     *part
-	client   *client // what is under way goes by one connection, in order
-	pid      int64   // -1: not idempotent; then nothing is sent again
-	epoch    int16
-	sequence int32
-	open     []*sent // not acknowledged, in order
-	flying   int
-	stalled  bool
-	last     *sent // the newest acknowledged
-	fails    int   // of the oldest, in a row
-	retired  bool
-}
-
-const flyingMax = 5
-
-// step sends one more batch, or one again, if it may.
-func (p *producer) step(c *client) {
-	w := p.w
-	if p.flying > 0 {
-		c = p.client
-	}
-	p.client = c
-	switch {
-	case p.retired || len(c.link.in) > backlogMax*frameSize:
-	case p.pid < 0:
-		if p.flying < flyingMax {
-			p.launch(c, p.make())
-		}
-	case p.stalled:
-		if p.flying > 0 {
-			return
-		}
-		if len(p.open) == 0 {
-			p.stalled = false
-			return
-		}
-		p.launch(c, p.open[0])
-	case p.flying == 0 && p.last != nil && w.r.IntN(6) == 0:
-		p.launch(c, p.last) // the acknowledgement might have been lost
-	case p.flying < flyingMax:
-		b := p.make()
-		p.open = append(p.open, b)
-		p.launch(c, b)
-	}
-}
-
-func (p *producer) make() *sent {
-	w := p.w
-	count := int32(1 + w.r.IntN(4))
-	size := w.r.IntN(600)
-	if w.r.IntN(20) == 0 {
-		size = w.r.IntN(20_000)
-	}
-	b := build(w.r, len(w.model.sent), p.part, p.pid, p.epoch, p.sequence, count, size)
-	w.model.sent = append(w.model.sent, b)
-	if p.pid >= 0 {
-		p.sequence = int32((int64(p.sequence) + int64(count)) & (1<<31 - 1))
-	}
-	return b
-}
-
-func (p *producer) launch(c *client, b *sent) {
-	p.flying++
-	generation := p.w.generation
-	c.send(&op{kind: opAppend, part: p.part, batch: b, prod: p, onAnswer: func(a *session.Completion) {
-		if generation == p.w.generation {
-			p.answer(b, a)
-		}
-	}})
-}
-
-// answer decides what is sent next.
-func (p *producer) answer(b *sent, a *session.Completion) {
-	w := p.w
-	p.flying--
-	if p.pid < 0 {
-		b.abandoned = true
-		b.refused = a.Outcome == core.Refused
-		return
-	}
-	if a.Outcome == core.Done {
-		p.fails, p.last = 0, b
-		if len(p.open) > 0 && p.open[0] == b {
-			p.open = p.open[1:]
-		}
-		return
-	}
-	probe := p.stalled && p.flying == 0
-	p.stalled = true
-	if len(p.open) == 0 || p.open[0] != b || !probe {
-		return
-	}
-	switch {
-	case a.Code == core.ErrUnknownTopicID:
-		p.retired = true
-	case a.Code == core.ErrSequence:
-		// Right only if the partition has lost what came before, or what told of it.
-		if !p.part.mayLose && !p.part.mayForget {
-			w.failf("%v: the sequence of producer %d broke at batch %d, sequence %d, and nothing was lost", p.part, p.pid, b.number, b.sequence)
-		}
-		p.bump()
-	case a.Code == core.ErrProducerEpoch:
-		w.failf("a producer was fenced by nobody")
-	}
-}
-
-// bump begins a new epoch after the partition has lost batches.
-func (p *producer) bump() {
-	p.epoch++
-	p.sequence, p.stalled, p.last = 0, false, nil
-	for _, b := range p.open {
-		b.abandoned = true
-	}
-	p.open = nil
-}
-
-// dropped is the answer of an op whose connection has gone.
-func (p *producer) dropped(o *op) {
-	p.flying--
-	p.stalled = p.pid >= 0
-	o.batch.abandoned = p.pid < 0
-}
-
-// cutOff is what a crash does to a producer: no answer comes any more.
-func (p *producer) cutOff() {
-	p.flying = 0
-	p.stalled = true
 }

@@ -17,6 +17,8 @@ type model struct {
 	sent  []*sent              // by number
 	found map[core.Offset]bool // base offsets read by the audit that runs
 	next  core.Offset          // where the last read ended
+	// The log append time of the batch before, in one answer.
+	lastTime int64
 }
 
 // part is what is known of one partition.
@@ -25,24 +27,49 @@ type model struct {
 type part struct {
 	id           core.PartitionID
 	topic        string
-	retention    bool // the log start may rise by itself
-	alwaysSynced bool // since it was created
-	mayLose      bool // a power cut has come over it while it was not always synced
-	mayForget    bool // a restart has come after its start had been trimmed
+	retention    bool  // the log start may rise by itself
+	keepMs       int64 // what is younger stays; -1: retention is not by time alone
+	alwaysSynced bool  // since it was created
+	mayLose      bool  // a power cut has come over it while it was not always synced
+	mayForget    bool  // a restart has come after its start had been trimmed
 	placed       map[core.Offset]*sent
 	seen         core.Offset // everything below was acknowledged, or read, or lay before something that was
 	safe         core.Offset // everything below survives a power cut
+	readable     core.Offset // the high watermark, as seen since the start
 	trimmed      core.Offset // acknowledged: the log start is not below
 	startMax     core.Offset // asked for: the log start is not above, but for retention
 	epoch        core.Epoch
 }
 
-func (m *model) add(t *core.Topic) {
-	for i := range t.Partitions {
-		p := &part{id: core.PartitionID{Topic: t.ID, Index: int32(i)}, topic: t.Name, retention: t.Config.RetentionBytes >= 0,
-			alwaysSynced: t.Config.Durability == core.Synced, placed: map[core.Offset]*sent{}}
+// add takes in a topic's partitions from the one with this index on.
+func (m *model) add(t *core.Topic, from int) {
+	if t.Internal {
+		return
+	}
+	c := &t.Config
+	for i := from; i < len(t.Partitions); i++ {
+		p := &part{id: core.PartitionID{Topic: t.ID, Index: int32(i)}, topic: t.Name, retention: c.RetentionBytes >= 0 || c.RetentionMs >= 0, keepMs: -1,
+			alwaysSynced: c.Durability == core.Synced, placed: map[core.Offset]*sent{}}
+		if c.RetentionBytes < 0 {
+			p.keepMs = c.RetentionMs
+		}
 		m.parts = append(m.parts, p)
 		m.byID[p.id] = p
+	}
+}
+
+// restart forgets what only holds as long as the broker lives.
+func (m *model) restart() {
+	for _, p := range m.parts {
+		p.readable = 0
+	}
+}
+
+func (m *model) neverMoreAlwaysSynced(id core.TopicID) {
+	for _, p := range m.parts {
+		if p.id.Topic == id {
+			p.alwaysSynced = false
+		}
 	}
 }
 
@@ -66,7 +93,7 @@ func (m *model) answer(o *op, a *session.Completion) {
 		b := o.batch
 		last := a.Base + core.Offset(b.count)
 		m.place(p, b, a.Base, "acknowledged")
-		b.acked = true
+		b.acked, b.time = true, a.Timestamp
 		m.reach(p, last, o.synced && w.isSynced(p))
 		w.tracef("ack %v batch %d at %d", p, b.number, a.Base)
 	case opRead:
@@ -87,10 +114,12 @@ func (m *model) answer(o *op, a *session.Completion) {
 func (m *model) refused(o *op, a *session.Completion) {
 	w := m.w
 	switch a.Code {
-	case core.ErrQuarantined, core.ErrCorruptBatch, core.ErrInvalidTopic, core.ErrUnsupported, core.ErrUnknownPartition, core.ErrNotLeader:
+	case core.ErrStorage, core.ErrDiskFull:
+		w.assert(w.failed || w.mishap.full || w.mishap.planned || w.cutting, "the storage fails and nobody made it fail")
+	case core.ErrQuarantined, core.ErrCorruptBatch, core.ErrInvalidTopic, core.ErrUnsupported, core.ErrNotLeader:
 		w.failf("%v: %s", o.part, a.Code)
-	case core.ErrUnknownTopicID:
-		w.assert(w.catalog.deleted[o.part.id.Topic], "a topic that was not deleted is not known")
+	case core.ErrUnknownTopicID, core.ErrUnknownPartition:
+		w.assert(w.catalog.deleted(o.part.id.Topic), "a topic that was not deleted is not known")
 	case core.ErrOffsetRange:
 		p := o.part
 		w.assert(o.kind == opRead || o.kind == opTrim, "an offset out of range where there is none")
@@ -124,6 +153,9 @@ func (m *model) place(p *part, b *sent, base core.Offset, how string) {
 	if other := p.placed[base]; other != nil && other != b {
 		w.failf("%v: batch %d was %s at %d, where batch %d was before", p, b.number, how, base, other.number)
 	}
+	if !b.placed {
+		b.seen = w.wall()
+	}
 	b.placed, b.base = true, base
 	p.placed[base] = b
 }
@@ -141,10 +173,25 @@ func (m *model) bounds(p *part, a *session.Completion) {
 	if a.LogStart > p.startMax && !p.retention {
 		w.failf("%v: the log begins at %d, and nobody asked for more than %d", p, a.LogStart, p.startMax)
 	}
+	if a.LogStart > p.startMax && p.keepMs >= 0 {
+		m.tooEarly(p, a.LogStart)
+	}
 	if a.Epoch < p.epoch {
 		w.failf("%v: the epoch fell from %d to %d", p, p.epoch, a.Epoch)
 	}
 	p.epoch = a.Epoch
+	p.readable = max(p.readable, a.HighWatermark)
+}
+
+// tooEarly checks that retention by time has deleted nothing young. A record whose
+// timestamp lies in the future is as old as it has been there.
+func (m *model) tooEarly(p *part, start core.Offset) {
+	w := m.w
+	for base, b := range p.placed {
+		if age := w.wallMax - min(b.newest, b.seen) + w.skewed; base >= p.startMax && base+core.Offset(b.count) <= start && age+1000 <= p.keepMs {
+			w.failf("%v: batch %d at %d was deleted at the age of %d ms; retention is %d ms", p, b.number, base, age, p.keepMs)
+		}
+	}
 }
 
 // read checks what a read gave.
@@ -195,7 +242,13 @@ func (m *model) readBatch(o *op, a *session.Completion, b []byte, next core.Offs
 	if n >= len(m.sent) || !m.sent[n].same(b) {
 		w.failf("%v: the bytes at %d are not what was sent", p, h.Base)
 	}
-	if h.Epoch > w.catalog.now.Load().Starts {
+	if h.Attrs&batch.AttrLogAppendTime != 0 {
+		if t := m.sent[n].time; t >= 0 && t != h.MaxTime || next >= 0 && h.MaxTime < m.lastTime {
+			w.failf("%v: the batch at %d has the append time %d; acknowledged was %d, and the batch before it has %d", p, h.Base, h.MaxTime, t, m.lastTime)
+		}
+		m.lastTime = h.MaxTime
+	}
+	if h.Epoch > w.catalog.now().Starts {
 		w.failf("%v: the batch at %d has the epoch %d", p, h.Base, h.Epoch)
 	}
 	if m.found != nil {
@@ -233,7 +286,7 @@ func (m *model) audited(p *part, start, end core.Offset, found map[core.Offset]b
 			w.failf("%v: batch %d at %d is lost", p, b.number, base)
 		default: // lost, as it may be
 			delete(p.placed, base)
-			b.placed, b.acked, b.base = false, false, -1
+			b.placed, b.acked, b.base, b.time = false, false, -1, -1
 		}
 	}
 	p.seen = min(p.seen, end)

@@ -1,16 +1,55 @@
-//go:build plant_early_ack || plant_no_fold
+//go:build plant
 
 package sim
 
-import "testing"
+import (
+	"os"
+	"os/exec"
+	"slices"
+	"testing"
 
-// TestThePlantedMistakeIsFound runs a broker with a mistake in it: see shard/plant_off.go.
-func TestThePlantedMistakeIsFound(t *testing.T) {
-	for seed := uint64(1); seed <= 100; seed++ {
+	"github.com/penstock/penstock/shard"
+	"github.com/penstock/penstock/shard/meta"
+)
+
+const (
+	plantName  = "PENSTOCK_PLANT" // which mistake the process makes
+	plantSeeds = 400
+)
+
+// TestPlantedMistakesAreFound runs brokers that make a mistake, each in a process of its
+// own: an assertion of the broker may be what finds it.
+func TestPlantedMistakesAreFound(t *testing.T) {
+	if os.Getenv(plantName) != "" {
+		t.Skip("this process makes a mistake itself")
+	}
+	for _, name := range slices.Concat(shard.Mistakes(), meta.Mistakes()) {
+		t.Run(name, func(t *testing.T) {
+			c := exec.Command(os.Args[0], "-test.run=^TestTheMistakeOfThisProcess$", "-test.v")
+			c.Env = append(os.Environ(), plantName+"="+name)
+			out, err := c.CombinedOutput()
+			if err == nil {
+				t.Fatalf("%d seeds have not found it", plantSeeds)
+			}
+			if len(out) > 400 {
+				out = out[:400]
+			}
+			t.Logf("found: %s", out)
+		})
+	}
+}
+
+// TestTheMistakeOfThisProcess fails, or ends the process, when the mistake is found.
+func TestTheMistakeOfThisProcess(t *testing.T) {
+	name := os.Getenv(plantName)
+	if name == "" {
+		t.Skip("no mistake is planted")
+	}
+	shard.Plant(name)
+	meta.Plant(name)
+	for seed := uint64(1); seed <= plantSeeds; seed++ {
 		if _, _, err := Run(seed); err != nil {
-			t.Logf("found: %.200s", err)
-			return
+			t.Fatal(err)
 		}
 	}
-	t.Fatal("100 seeds have not found the planted mistake")
 }

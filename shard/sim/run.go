@@ -1,14 +1,11 @@
 package sim
 
 import (
-	"errors"
 	"fmt"
 	"maps"
-	"math"
 	"slices"
 
 	"github.com/penstock/penstock/core"
-	"github.com/penstock/penstock/segment/fakefs"
 	"github.com/penstock/penstock/shard/session"
 )
 
@@ -16,9 +13,10 @@ import (
 var shardCounts = []int{4, 2, 3, 1}
 
 const (
-	generations = 4
-	topicsMax   = 6
-	quietMax    = 300_000 // steps within which everything is answered
+	generations   = 4
+	topicsMax     = 7       // with that of the offsets
+	partitionsMax = 6       // of one topic
+	quietMax      = 300_000 // steps within which everything is answered
 )
 
 // Run runs one seed. The error is a broken promise.
@@ -55,8 +53,13 @@ func Run(seed uint64) (t totals, trace uint64, err error) {
 
 // tryStart starts a broker; now and then the disk goes while it recovers.
 func (w *world) tryStart(shards int, clean bool) (ok bool) {
-	if w.cutting = w.generation > 0 && w.r.IntN(3) == 0; w.cutting {
-		w.disk.CutAt(1 + w.r.IntN(60))
+	switch w.r.IntN(9) {
+	case 0, 1, 2:
+		if w.cutting = w.generation > 0; w.cutting {
+			w.disk.CutAt(1 + w.r.IntN(60))
+		}
+	case 3:
+		w.plan(60)
 	}
 	ok = w.start(shards, clean)
 	if !ok {
@@ -69,6 +72,8 @@ func (w *world) tryStart(shards int, clean bool) (ok bool) {
 	}
 	w.disk.CutAt(-1)
 	w.cutting = false
+	w.heal()
+	w.catalog.swept()
 	return true
 }
 
@@ -80,10 +85,7 @@ func (w *world) live() (clean bool) {
 		w.cutting = true
 	}
 	steps := 200 + w.r.IntN(1500)
-	if w.r.IntN(8) == 0 {
-		w.stats.syncErrors++
-		w.disk.FailNth(fakefs.OpSync, 1+w.r.IntN(60), errors.New("input/output error"))
-	}
+	w.plan(400)
 	for i := range steps {
 		if w.cutting && i == steps/2 {
 			w.disk.CutAt(1 + w.r.IntN(80))
@@ -92,11 +94,14 @@ func (w *world) live() (clean bool) {
 			w.act()
 		}
 		w.step()
+		w.recede()
 		if w.cutting && w.off() {
 			w.stats.midJob++
 			return false
 		}
 	}
+	w.mishap.relief = 1
+	w.recede()
 	if w.cutting || how < 6 {
 		return false
 	}
@@ -107,8 +112,68 @@ func (w *world) live() (clean bool) {
 	return w.shutdown()
 }
 
-// quiet waits until everything that was asked has been answered.
+// quiet waits until everything that was asked has been answered, and checks that nothing
+// is left over.
 func (w *world) quiet() {
+	w.settle()
+	w.noneSleeps()
+	w.ask()
+	for n := 0; w.step() || n < 3; n++ { // the last answers and changes of those that have gone
+		w.assert(n < quietMax, "the shards are never at rest")
+	}
+	w.atRest()
+}
+
+// settle waits until nothing but waits is unanswered, and the shards rest.
+func (w *world) settle() {
+	for n := 0; w.step() || w.outstanding > w.waiting(); n++ {
+		if n > quietMax {
+			w.failf("%d requests are never answered: %s", w.outstanding, w.unanswered())
+		}
+	}
+}
+
+// waiting counts the waits that the sessions have read.
+func (w *world) waiting() (n int) {
+	for _, c := range w.clients {
+		n += len(c.waits)
+	}
+	return n
+}
+
+// noneSleeps checks that no wait is passed over.
+func (w *world) noneSleeps() {
+	for _, c := range w.clients {
+		for _, o := range c.waits {
+			if o.reached && !o.done && !o.recalled && !c.link.closing && o.part.readable > o.from && !w.catalog.deleted(o.part.id.Topic) {
+				w.failf("%v: a wait for more than %d sleeps, and the high watermark is %d", o.part, o.from, o.part.readable)
+			}
+		}
+	}
+}
+
+// atRest checks that shards that have nothing to do hold nothing, and have taken in the
+// same catalog.
+func (w *world) atRest() {
+	if w.failed {
+		return
+	}
+	cat := w.catalog.now()
+	for i, s := range w.shards {
+		st := s.StatsNow()
+		if st.Pending+st.HeldNow != 0 {
+			w.failf("shard %d is at rest, with %d appends pending and %d held", i, st.Pending, st.HeldNow)
+		}
+		have := s.Catalog()
+		for _, t := range cat.Topics {
+			w.assert(have.TopicByID(t.ID) == t, "a shard has not taken in a change of the catalog")
+		}
+		w.assert(len(have.Topics) == len(cat.Topics), "a shard has not taken in a deletion")
+	}
+}
+
+// ask takes back the waits and waits for all answers.
+func (w *world) ask() {
 	for _, c := range w.clients {
 		for _, o := range slices.Clone(c.waits) {
 			c.send(&op{kind: opCancel, cancels: o})
@@ -146,7 +211,7 @@ func (w *world) shutdown() bool {
 	left, good := len(w.shards), true
 	for _, s := range w.shards {
 		s.Stop(func(err error) {
-			if err != nil && !w.failed {
+			if err != nil && !w.failed && !w.excused(err) {
 				w.failf("stop: %v", err)
 			}
 			good = good && err == nil
@@ -167,6 +232,7 @@ func (w *world) shutdown() bool {
 	w.stats.stops++
 	w.tracef("stopped")
 	w.disk, w.memory = w.disk.Kill(), w.memory.Kill()
+	w.heal()
 	for _, p := range w.prods {
 		p.cutOff()
 	}
@@ -190,6 +256,7 @@ func (w *world) crash() {
 		w.disk, w.memory = w.disk.Kill(), w.memory.Kill()
 	}
 	w.powerSinceAudit = w.powerSinceAudit || power
+	w.heal()
 	for _, p := range w.prods {
 		p.cutOff()
 	}
@@ -225,7 +292,7 @@ func (w *world) audit() {
 	w.powerSinceAudit, w.auditing = false, true
 	defer func() { w.auditing = false }()
 	for _, p := range w.model.parts {
-		if w.catalog.deleted[p.id.Topic] {
+		if w.catalog.deleted(p.id.Topic) {
 			continue
 		}
 		c := w.clients[w.r.IntN(len(w.clients))]
@@ -243,96 +310,8 @@ func (w *world) audit() {
 		w.stats.audited += len(found)
 		w.tracef("audited %v: %d to %d", p, start, end)
 	}
-}
-
-// act lets a client ask for something.
-func (w *world) act() {
-	if len(w.clients) == 0 {
-		w.connect()
+	for _, g := range w.committers {
+		r := w.await(w.clients[w.r.IntN(len(w.clients))], g.fetch())
+		w.assert(r.Outcome == core.Done, "offsets cannot be fetched after a start")
 	}
-	c := w.clients[w.r.IntN(len(w.clients))]
-	cat := w.catalog.now.Load()
-	if len(c.link.in) > backlogMax*frameSize {
-		return // the session is paused; a client has so much under way
-	}
-	if len(w.model.parts) == 0 || len(cat.Topics) < topicsMax && w.r.IntN(150) == 0 {
-		c.send(&op{kind: opChange, command: core.Command{Kind: core.CreateTopic, Topic: topicName(w.r.IntN(2 * topicsMax)), Partitions: int32(1 + w.r.IntN(4))}})
-		return
-	}
-	if len(w.model.parts) == 0 {
-		return
-	}
-	p := w.model.parts[w.r.IntN(len(w.model.parts))]
-	if w.shards[c.shard].Catalog().TopicByID(p.id.Topic) == nil && !w.catalog.deleted[p.id.Topic] {
-		return // its session has not heard of it yet
-	}
-	switch n := w.r.IntN(1000); {
-	case n < 600:
-		w.produce(c, p)
-	case n < 820:
-		c.send(&op{kind: opRead, part: p, from: w.someOffset(p), max: w.r.IntN(8000), first: w.r.IntN(4) > 0})
-	case n < 900:
-		c.send(&op{kind: opWait, part: p, from: p.seen + core.Offset(w.r.IntN(3))})
-	case n < 920:
-		if len(c.waits) > 0 {
-			c.send(&op{kind: opCancel, cancels: c.waits[w.r.IntN(len(c.waits))]})
-		}
-	case n < 960:
-		c.send(&op{kind: opBounds, part: p})
-	case n < 972:
-		if p.seen > 0 {
-			to := core.Offset(w.r.Int64N(int64(p.seen) + 1))
-			p.startMax = max(p.startMax, to)
-			c.send(&op{kind: opTrim, part: p, from: to})
-		}
-	case n < 975:
-		if w.r.IntN(3) == 0 {
-			c.send(&op{kind: opChange, command: core.Command{Kind: core.DeleteTopic, Topic: p.topic}})
-		}
-	case n < 980:
-		d := core.Durability(w.r.IntN(3)).String()
-		w.altering[p.topic]++
-		c.send(&op{kind: opChange, onAnswer: func(*session.Completion) { w.altering[p.topic]-- }, command: core.Command{Kind: core.AlterTopic, Topic: p.topic, Set: map[string]*string{"penstock.durability": &d}}})
-	case n < 985:
-		c.link.closing = true
-	case n < 995 && len(w.clients) < 12:
-		w.connect()
-	}
-}
-
-// produce lets one of the partition's producers go on.
-func (w *world) produce(c *client, p *part) {
-	var mine []*producer
-	for _, x := range w.prods {
-		if x.part == p && !x.retired {
-			mine = append(mine, x)
-		}
-	}
-	if len(mine) < 3 && w.r.IntN(10) == 0 || len(mine) == 0 {
-		x := &producer{w: w, part: p, pid: int64(len(w.prods))}
-		switch w.r.IntN(4) {
-		case 0:
-			x.pid = -1
-		case 1:
-			x.sequence = math.MaxInt32 - int32(w.r.IntN(20)) // its state has expired long ago
-		}
-		w.prods = append(w.prods, x)
-		mine = append(mine, x)
-	}
-	mine[w.r.IntN(len(mine))].step(c)
-}
-
-// someOffset is mostly one that can be read.
-func (w *world) someOffset(p *part) core.Offset {
-	switch w.r.IntN(10) {
-	case 0:
-		return 0
-	case 1:
-		return p.seen + core.Offset(w.r.IntN(4))
-	case 2:
-		return p.trimmed
-	case 3, 4, 5:
-		return max(p.trimmed, p.seen-core.Offset(w.r.IntN(10)))
-	}
-	return core.Offset(w.r.Int64N(int64(p.seen) + 1))
 }

@@ -1,5 +1,3 @@
-//go:build !plant_early_ack && !plant_no_fold
-
 package sim
 
 import (

@@ -23,9 +23,16 @@ type world struct {
 	now     time.Duration
 	disk    *fakefs.FS // data directory
 	memory  *fakefs.FS // of the arenas
-	catalog *catalogWriter
+	catalog *catalog
 	model   *model
 	prods   []*producer
+
+	committers   []*committer
+	segmentBytes int64
+	skew         int64 // ms: the wall clock has been set by so much
+	skewed       int64 // in all, whichever way
+	wallMax      int64 // the wall clock has shown
+	mishap       mishap
 
 	// The broker. generation counts its starts.
 	generation      int
@@ -45,16 +52,16 @@ type world struct {
 	outstanding int
 	steps       int
 	trace       hashTrace
-	counts      [opChange + 1][core.Cancelled + 1]int
+	counts      [opKinds][core.Cancelled + 1]int
 	refusals    map[core.Code]int
 	stats       totals
 }
 
 // totals is what a run has done, to see that it does what it is for.
 type totals struct {
-	kills, cuts, stops, midJob, inRecovery, syncErrors int
-	batches, audited                                   int
-	shard                                              counts // of all shards
+	kills, cuts, stops, midJob, inRecovery, mishaps, full, failures, forgotten int
+	batches, audited                                                           int
+	shard                                                                      counts // of all shards
 }
 
 // counts are sums of shard.Stats.
@@ -85,7 +92,10 @@ func (t *totals) add(o *totals) {
 	t.stops += o.stops
 	t.midJob += o.midJob
 	t.inRecovery += o.inRecovery
-	t.syncErrors += o.syncErrors
+	t.mishaps += o.mishaps
+	t.full += o.full
+	t.failures += o.failures
+	t.forgotten += o.forgotten
 	t.batches += o.batches
 	t.audited += o.audited
 	t.shard.add(&o.shard)
@@ -130,7 +140,7 @@ func (w *world) isSynced(p *part) bool {
 	if w.altering[p.topic] > 0 {
 		return false
 	}
-	t := w.catalog.now.Load().TopicByID(p.id.Topic)
+	t := w.catalog.now().TopicByID(p.id.Topic)
 	return t != nil && t.Config.Durability == core.Synced
 }
 
@@ -138,7 +148,9 @@ func newWorld(seed uint64) *world {
 	w := &world{r: rand.New(rand.NewPCG(seed, 0x9e3779b97f4a7c15)), disk: fakefs.New(), memory: fakefs.New(), refusals: map[core.Code]int{}}
 	w.arena, w.ring = int64(48<<10)<<w.r.IntN(4), 2<<w.r.IntN(6)
 	w.model = &model{w: w, byID: map[core.PartitionID]*part{}}
-	w.catalog = newCatalogWriter(w)
+	w.catalog = newCatalog(w)
+	w.committers = newCommitters(w)
+	w.segmentBytes = int64(8<<10 + w.r.IntN(64<<10))
 	return w
 }
 
@@ -159,18 +171,17 @@ func (w *world) start(shards int, clean bool) bool {
 	w.generation++
 	w.shards, w.loops, w.workers, w.clients = make([]*shard.Shard, shards), nil, nil, nil
 	w.failed, w.outstanding, w.altering = false, 0, map[string]int{}
-	w.catalog.restart(shards, clean)
+	w.model.restart()
+	for _, g := range w.committers {
+		g.busy = false
+	}
 	w.tracef("start %d with %d shards", w.generation, shards)
-	rec, err := segment.Recover(segment.RecoverConfig{FS: w.disk, Arena: w.memory, Shards: shards, Clean: clean,
-		Topics: w.catalog.known, Deleted: func(id core.TopicID) bool { return w.catalog.deleted[id] }})
-	if w.cutting && errors.Is(err, fakefs.ErrPowerCut) {
-		return false
+	if err := w.catalog.open(shards, clean); err != nil {
+		return w.cutOff("open the catalog", err)
 	}
+	rec, err := w.recover(shards, clean)
 	if err != nil {
-		w.failf("recover: %v", err)
-	}
-	for _, id := range rec.Report.Quarantined {
-		w.failf("recovery quarantined %v: %v", w.model.byID[id], rec.Logs[id].Quarantined)
+		return w.cutOff("recover", err)
 	}
 	for range shards {
 		w.loops = append(w.loops, &loop{w: w})
@@ -179,13 +190,10 @@ func (w *world) start(shards int, clean bool) bool {
 		control := &worker{loop: w.loops[i]}
 		w.workers = append(w.workers, control)
 		s, err := shard.New(shard.Config{ID: core.ShardID(i), Env: env{w}, Loop: w.loops[i], Cluster: &core.Cluster{Shards: shards},
-			Catalog: &w.catalog.now, Store: w.config(i), Recovery: rec, Control: control, Change: w.catalog.do,
-			Sessions: w.session, RingMax: w.ring, OnFailure: w.onFailure})
-		if w.cutting && errors.Is(err, fakefs.ErrPowerCut) {
-			return false
-		}
+			Catalog: w.catalog.meta.Catalog(), Store: w.config(i), Recovery: rec, Control: control, Change: w.catalog.do, Gone: w.catalog.gone,
+			Sessions: w.session, Services: w.service, RingMax: w.ring, OnFailure: w.onFailure})
 		if err != nil {
-			w.failf("start shard %d: %v", i, err)
+			return w.cutOff("start a shard", err)
 		}
 		w.shards[i] = s
 	}
@@ -196,10 +204,35 @@ func (w *world) start(shards int, clean bool) bool {
 	return true
 }
 
+// recover brings the disk to a state from which shards can start.
+func (w *world) recover(shards int, clean bool) (*segment.Recovery, error) {
+	rec, err := segment.Recover(segment.RecoverConfig{FS: w.disk, Arena: w.memory, Shards: shards, Clean: clean,
+		Topics: w.catalog.known, Deleted: w.catalog.meta.IsDeleted})
+	if err != nil {
+		return nil, err
+	}
+	for _, id := range rec.Report.Quarantined {
+		w.failf("recovery quarantined %v: %v", w.model.byID[id], rec.Logs[id].Quarantined)
+	}
+	if len(rec.Report.Unknown) > 0 {
+		w.failf("recovery found files of no topic: %v", rec.Report.Unknown)
+	}
+	return rec, w.catalog.meta.Sweep()
+}
+
+// cutOff is a start that does not succeed, as it may not after what was done to the disk.
+func (w *world) cutOff(what string, err error) bool {
+	if !w.excused(err) {
+		w.failf("%s: %v", what, err)
+	}
+	return false
+}
+
 func (w *world) onFailure(p core.PartitionID, err error) {
 	w.tracef("storage failed: %v %v", p, err)
 	w.failed = true
-	if w.stats.syncErrors == 0 && !errors.Is(err, fakefs.ErrPowerCut) {
+	w.stats.failures++
+	if !w.excused(err) {
 		w.failf("the storage failed and nobody made it fail: %v", err)
 	}
 }
@@ -333,6 +366,13 @@ func (w *world) step() bool {
 }
 
 func (w *world) pass(d time.Duration) { w.now += d }
+
+// wall is the wall clock, in ms.
+func (w *world) wall() int64 {
+	t := 1_700_000_000_000 + w.now.Milliseconds() + w.skew
+	w.wallMax = max(w.wallMax, t)
+	return t
+}
 
 // off says whether the planned power cut has come.
 func (w *world) off() bool {

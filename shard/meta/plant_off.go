@@ -1,0 +1,5 @@
+//go:build !plant
+
+package meta
+
+const planted = noMistake
