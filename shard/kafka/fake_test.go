@@ -17,24 +17,26 @@ import (
 // fake is a shard with partitions in memory and one connection. Completions are queued,
 // as a shard does it, and given by run.
 type fake struct {
-	t       testing.TB
-	mono    time.Duration
-	catalog *core.Catalog
-	cluster *core.Cluster
-	logs    map[core.PartitionID]*fakeLog
-	s       session.Session
-	fx      session.Effects
-	queue   []session.Completion
-	waits   []session.Wait
-	out     []byte
-	pending []byte // input not used yet
-	closed  bool
-	paused  bool
-	hold    bool // completions stay in the queue
-	next    int32
-	pid     int64
-	calls   []session.Call
-	refuse  core.Code // of appends
+	t          testing.TB
+	mono       time.Duration
+	catalog    *core.Catalog
+	cluster    *core.Cluster
+	logs       map[core.PartitionID]*fakeLog
+	s          session.Session
+	fx         session.Effects
+	queue      []session.Completion
+	waits      []session.Wait
+	out        []byte
+	pending    []byte // input not used yet
+	closed     bool
+	paused     bool
+	hold       bool // completions stay in the queue
+	next       int32
+	pid        int64
+	calls      []session.Call
+	refuse     core.Code           // of appends
+	refuseRead map[int32]core.Code // of partitions, by index
+	service    func(*session.Call) session.Completion
 
 	deadline time.Duration // that the session has set
 	extents  []core.Extent // that were given out
@@ -142,7 +144,12 @@ func (f *fake) carry() {
 		c := f.fx.Call[i]
 		c.Body = append([]byte(nil), c.Body...)
 		f.calls = append(f.calls, c)
-		f.queue = append(f.queue, session.Completion{Ticket: c.Ticket, Outcome: core.Refused, Code: core.ErrCoordinatorLoading})
+		done := session.Completion{Outcome: core.Refused, Code: core.ErrCoordinatorLoading}
+		if f.service != nil {
+			done = f.service(&c)
+		}
+		done.Ticket = c.Ticket
+		f.queue = append(f.queue, done)
 	}
 	for i := range f.fx.Change {
 		f.queue = append(f.queue, f.change(&f.fx.Change[i]))
@@ -189,6 +196,10 @@ func (f *fake) read(r *session.Read) session.Completion {
 	c := session.Completion{Ticket: r.Ticket, LogStart: l.start, HighWatermark: l.end, LastStable: l.end, End: l.end, Epoch: 3}
 	if _, ok := f.catalog.Owner(r.Partition); !ok {
 		c.Outcome, c.Code = core.Refused, core.ErrUnknownPartition
+		return c
+	}
+	if code := f.refuseRead[r.Partition.Index]; code != core.OK {
+		c.Outcome, c.Code = core.Refused, code
 		return c
 	}
 	if r.Epoch != -1 && r.Epoch != 3 {

@@ -26,6 +26,7 @@ func (s *Session) onGroup(sl *slot, h *codec.Header, fx *session.Effects) {
 			s.splitOffsetFetch(sl, h, q, fx)
 			return
 		}
+		failFetch(q, resp.(*kmsg.OffsetFetchResponse))
 		s.pass(sl, h, q.Group, resp, fx)
 	case *kmsg.DescribeGroupsRequest:
 		s.splitDescribe(sl, h, q, fx)
@@ -60,6 +61,24 @@ func (s *Session) failCommits(req *kmsg.OffsetCommitRequest, resp *kmsg.OffsetCo
 		for k := range req.Topics[i].Partitions {
 			p := kmsg.NewOffsetCommitResponseTopicPartition()
 			p.Partition = req.Topics[i].Partitions[k].Partition
+			t.Partitions = append(t.Partitions, p)
+		}
+		resp.Topics = append(resp.Topics, t)
+	}
+}
+
+// failFetch prepares the error answer of an OffsetFetch before version 2, which has only
+// errors per partition.
+func failFetch(req *kmsg.OffsetFetchRequest, resp *kmsg.OffsetFetchResponse) {
+	if req.Version >= 2 {
+		return
+	}
+	for i := range req.Topics {
+		t := kmsg.NewOffsetFetchResponseTopic()
+		t.Topic = req.Topics[i].Topic
+		for _, index := range req.Topics[i].Partitions {
+			p := kmsg.NewOffsetFetchResponseTopicPartition()
+			p.Partition, p.Offset, p.Metadata = index, -1, text("")
 			t.Partitions = append(t.Partitions, p)
 		}
 		resp.Topics = append(resp.Topics, t)
@@ -107,6 +126,11 @@ func failGroup(resp kmsg.Response, code int16) {
 		}
 	case *kmsg.OffsetFetchResponse:
 		r.ErrorCode = code
+		for i := range r.Topics {
+			for k := range r.Topics[i].Partitions {
+				r.Topics[i].Partitions[k].ErrorCode = code
+			}
+		}
 	case *kmsg.JoinGroupResponse:
 		r.ErrorCode, r.Generation = code, -1
 	case *kmsg.HeartbeatResponse:
@@ -144,10 +168,17 @@ func (s *Session) callBody(h *codec.Header, body []byte) []byte {
 	return append(b, body...)
 }
 
-// read decodes an answer of a coordinator; its bytes are ours.
-func read(resp kmsg.Response, version int16, body []byte) bool {
+// readAnswer decodes an answer of a coordinator, unless there is none. One that cannot be
+// read is an error, and never one that says nothing.
+func readAnswer(code int16, resp kmsg.Response, version int16, body []byte) int16 {
+	if code != codec.NoError {
+		return code
+	}
 	resp.SetVersion(version)
-	return resp.ReadFrom(append([]byte(nil), body...)) == nil
+	if resp.ReadFrom(append([]byte(nil), body...)) != nil { // the bytes are borrowed
+		return codec.UnknownServerError
+	}
+	return codec.NoError
 }
 
 func (s *Session) splitOffsetFetch(sl *slot, h *codec.Header, req *kmsg.OffsetFetchRequest, fx *session.Effects) {
@@ -161,7 +192,7 @@ func (s *Session) splitOffsetFetch(sl *slot, h *codec.Header, req *kmsg.OffsetFe
 		out.Group = req.Groups[i].Group
 		s.call(sl, h, out.Group, one.AppendTo(nil), fx, func(code int16, body []byte) {
 			var r kmsg.OffsetFetchResponse
-			if out.ErrorCode = code; code == codec.NoError && read(&r, sl.version, body) && len(r.Groups) == 1 {
+			if out.ErrorCode = readAnswer(code, &r, sl.version, body); code == codec.NoError && len(r.Groups) == 1 {
 				*out = r.Groups[0]
 			}
 		})
@@ -180,7 +211,7 @@ func (s *Session) splitDescribe(sl *slot, h *codec.Header, req *kmsg.DescribeGro
 		out.Group, out.AuthorizedOperations = req.Groups[i], notAsked
 		s.call(sl, h, out.Group, one.AppendTo(nil), fx, func(code int16, body []byte) {
 			var r kmsg.DescribeGroupsResponse
-			if out.ErrorCode = code; code == codec.NoError && read(&r, sl.version, body) && len(r.Groups) == 1 {
+			if out.ErrorCode = readAnswer(code, &r, sl.version, body); code == codec.NoError && len(r.Groups) == 1 {
 				*out = r.Groups[0]
 			}
 		})
@@ -199,7 +230,7 @@ func (s *Session) splitDelete(sl *slot, h *codec.Header, req *kmsg.DeleteGroupsR
 		out.Group = req.Groups[i]
 		s.call(sl, h, out.Group, one.AppendTo(nil), fx, func(code int16, body []byte) {
 			var r kmsg.DeleteGroupsResponse
-			if out.ErrorCode = code; code == codec.NoError && read(&r, sl.version, body) && len(r.Groups) == 1 {
+			if out.ErrorCode = readAnswer(code, &r, sl.version, body); code == codec.NoError && len(r.Groups) == 1 {
 				*out = r.Groups[0]
 			}
 		})
@@ -215,16 +246,14 @@ func (s *Session) listGroups(sl *slot, h *codec.Header, fx *session.Effects) {
 		for i := range t.Partitions {
 			s.callPartition(sl, h, core.PartitionID{Topic: t.ID, Index: int32(i)}, h.Body, fx, func(code int16, body []byte) {
 				var r kmsg.ListGroupsResponse
-				switch {
-				case code != codec.NoError:
-					resp.ErrorCode = code
-				case !read(&r, sl.version, body):
-					resp.ErrorCode = codec.UnknownServerError
-				case r.ErrorCode != codec.NoError:
-					resp.ErrorCode = r.ErrorCode
-				default:
-					resp.Groups = append(resp.Groups, r.Groups...)
+				if code = readAnswer(code, &r, sl.version, body); code == codec.NoError {
+					code = r.ErrorCode
 				}
+				if code != codec.NoError {
+					resp.ErrorCode = code
+					return
+				}
+				resp.Groups = append(resp.Groups, r.Groups...)
 			})
 		}
 	}
