@@ -22,7 +22,7 @@ check: ## format, vet, staticcheck, style and unit tests, simulator: about a min
 	$(GO) tool staticcheck ./...
 	SEEDS=$(SEEDS) $(GO) test ./...
 
-test: check race crash ## everything that CI runs
+test: check race crash wire mainjob ## everything that CI runs
 
 race: ## network, catalog and command under the race detector, with all invariants on
 	$(GO) test -race ./netio/... ./shard/meta ./cmd/...
@@ -39,10 +39,10 @@ crash: ## real power cuts: 200 images of an ext4 that lost and tore what was not
 
 wire: build ## real clients against a real broker, through both views
 	sh cmd/wire/setup.sh
-	cd cmd/wire && $(GO) test -count=1 -timeout 15m .
+	cd cmd/wire && $(GO) vet . && $(GO) test -count=1 -timeout 15m -parallel 6
 
-mainjob: build ## package lists in by kcat, a second topic by Java, the broker killed meanwhile
+mainjob: build ## package lists in by kcat, a second topic by Java, the broker killed meanwhile: SEED=n replays the kills
 	sh cmd/wire/setup.sh
-	bash cmd/wire/mainjob/run.sh
+	SEED=$(SEED) bash cmd/wire/mainjob/run.sh
 
 .PHONY: help build run check test race sim sim-long crash wire mainjob

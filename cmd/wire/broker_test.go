@@ -2,21 +2,32 @@ package wire
 
 import (
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
 )
 
-// view is one way to see the broker: its name and bootstrap address.
-type view struct{ name, addr string }
+// view is one way to see the broker: its name, its bootstrap address, and how many brokers
+// it shows.
+type view struct {
+	name, addr string
+	nodes      int
+}
 
 var views []view
+
+// peerIsKafka says that the broker of WIRE_BROKERS is Apache Kafka, which serves what
+// penstock refuses.
+var peerIsKafka = os.Getenv("WIRE_PEER") == "kafka"
 
 func TestMain(m *testing.M) {
 	stop, err := findBrokers()
@@ -25,39 +36,88 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 	code := m.Run()
-	stop()
+	summary()
+	stop(code != 0)
 	os.Exit(code)
 }
 
-func findBrokers() (stop func(), err error) {
+// tally is what one client has passed and failed.
+type tally struct {
+	ok, failed int
+	ms         int64
+}
+
+var (
+	tallies  = map[string]*tally{}
+	reported sync.Mutex
+)
+
+// report prints the line of one case and counts it.
+func report(client, name, view, verdict string, ms int64) {
+	reported.Lock()
+	defer reported.Unlock()
+	fmt.Printf("%s %s %s %s %d\n", client, name, view, verdict, ms)
+	t := tallies[client]
+	if t == nil {
+		t = &tally{}
+		tallies[client] = t
+	}
+	t.ms += ms
+	if verdict == "ok" {
+		t.ok++
+	} else {
+		t.failed++
+	}
+}
+
+func summary() {
+	fmt.Println()
+	for _, client := range slices.Sorted(maps.Keys(tallies)) {
+		t := tallies[client]
+		fmt.Printf("wire: %-20s %3d cases ok, %d failed, %5.1f s\n", client, t.ok, t.failed, float64(t.ms)/1000)
+	}
+}
+
+// findBrokers fills views; stop ends what it started, and shows the log of a broker whose
+// tests failed.
+func findBrokers() (stop func(failed bool), err error) {
 	if s := os.Getenv("WIRE_BROKERS"); s != "" {
 		for _, kv := range strings.Split(s, ",") {
 			name, addr, ok := strings.Cut(kv, "=")
 			if !ok {
 				return nil, fmt.Errorf("WIRE_BROKERS takes view=address, not %q", kv)
 			}
-			views = append(views, view{name, addr})
+			views = append(views, view{name, addr, 1})
 		}
-		return func() {}, nil
+		return func(bool) {}, nil
 	}
 	dir, err := os.MkdirTemp("", "wire")
 	if err != nil {
 		return nil, err
 	}
-	port, core, admin := freePort(1), freePort(2), freePort(1)
-	cmd := penstock(filepath.Join(dir, "data"), port, core, admin)
+	const shards = 2
+	log, err := os.Create(filepath.Join(dir, "log"))
+	if err != nil {
+		return nil, err
+	}
+	port, core, admin := freePort(1), freePort(shards), freePort(1)
+	cmd := penstock(filepath.Join(dir, "data"), shards, port, core, admin)
+	cmd.Stdout, cmd.Stderr = log, log
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	views = []view{{"normal", addr(port)}, {"cores", addr(core)}}
-	stop = func() {
+	views = []view{{"normal", addr(port), 1}, {"cores", addr(core), shards}}
+	stop = func(failed bool) {
 		cmd.Process.Signal(syscall.SIGTERM)
-		cmd.Wait()
+		err := cmd.Wait()
+		if said, _ := os.ReadFile(log.Name()); failed || err != nil {
+			fmt.Fprintf(os.Stderr, "the broker ended with %v and said:\n%s", err, said)
+		}
 		os.RemoveAll(dir)
 	}
 	for _, v := range views {
 		if err := reachable(v.addr, 30*time.Second); err != nil {
-			stop()
+			stop(true)
 			return nil, err
 		}
 	}
@@ -65,16 +125,14 @@ func findBrokers() (stop func(), err error) {
 }
 
 // penstock is the one place that knows how the broker is started.
-func penstock(data string, port, core, admin int) *exec.Cmd {
+func penstock(data string, shards, port, core, admin int) *exec.Cmd {
 	bin := os.Getenv("PENSTOCK")
 	if bin == "" {
 		bin = "../../bin/penstock"
 	}
-	cmd := exec.Command(bin, "serve", "--data", data, "--shards", "2", "--kafka", addr(port),
+	return exec.Command(bin, "serve", "--data", data, "--shards", strconv.Itoa(shards), "--kafka", addr(port),
 		"--core-ports", "on", "--core-port", strconv.Itoa(core), "--admin", addr(admin),
 		"--set", "group.initial.rebalance.delay.ms=0", "--set", "auto.create.topics.enable=false")
-	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
-	return cmd
 }
 
 func addr(port int) string { return "127.0.0.1:" + strconv.Itoa(port) }

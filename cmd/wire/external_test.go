@@ -7,6 +7,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -21,13 +23,19 @@ func cache() string {
 	return filepath.Join(home, ".cache", "penstock-wire")
 }
 
-// external runs a suite of another language once per view. It prints `case ok|FAIL ms why`
+// external runs a suite of another language once per view, with the
+// bootstrap address, a prefix for topics, and penstock or kafka as its arguments. It prints `case ok|FAIL ms why`
 // and must end with the line `done`: a suite that dies half-way is a failure.
 func external(t *testing.T, client string, command ...string) {
+	t.Parallel()
+	peer := "penstock"
+	if peerIsKafka {
+		peer = "kafka"
+	}
 	for _, v := range views {
 		t.Run(client+"/"+v.name, func(t *testing.T) {
 			prefix := fmt.Sprintf("%s-%s-%d", client, v.name, runSerial)
-			cmd := exec.Command(command[0], append(command[1:], v.addr, prefix)...)
+			cmd := exec.Command(command[0], append(slices.Clone(command[1:]), v.addr, prefix, peer)...)
 			var complaint bytes.Buffer
 			cmd.Stderr = &complaint
 			out, err := cmd.StdoutPipe()
@@ -37,7 +45,7 @@ func external(t *testing.T, client string, command ...string) {
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)
 			}
-			kill := time.AfterFunc(2*time.Minute, func() { cmd.Process.Kill() })
+			kill := time.AfterFunc(3*time.Minute, func() { cmd.Process.Kill() })
 			defer kill.Stop()
 			done := false
 			for s := bufio.NewScanner(out); s.Scan(); {
@@ -45,7 +53,8 @@ func external(t *testing.T, client string, command ...string) {
 				if s.Text() == "done" {
 					done = true
 				} else if len(f) >= 3 && (f[1] == "ok" || f[1] == "FAIL") {
-					fmt.Printf("%s %s %s %s %s\n", client, f[0], v.name, f[1], f[2])
+					ms, _ := strconv.ParseInt(f[2], 10, 64)
+					report(client, f[0], v.name, f[1], ms)
 					if f[1] == "FAIL" {
 						t.Error(s.Text())
 					}
@@ -67,47 +76,3 @@ func TestKafkaPythonOld(t *testing.T) {
 }
 
 func TestKafkaJS(t *testing.T) { external(t, "kafkajs", "node", "node/suite.js") }
-
-func kcat(stdin []byte, args ...string) (string, error) {
-	cmd := exec.Command("kcat", args...)
-	cmd.Stdin = bytes.NewReader(stdin)
-	var errs bytes.Buffer
-	cmd.Stderr = &errs
-	out, err := cmd.Output()
-	if err != nil {
-		err = fmt.Errorf("%w: %s", err, errs.Bytes())
-	}
-	return string(out), err
-}
-
-// TestKcat has the topics made by franz-go, because kcat makes none.
-func TestKcat(t *testing.T) {
-	for _, v := range views {
-		for _, codec := range []string{"none", "gzip", "snappy", "lz4", "zstd", "idempotent"} {
-			runCase(t, "kcat", "produce-"+codec, v.name, func() error {
-				topic := fmt.Sprintf("kcat-%s-%s-%d", codec, v.name, runSerial)
-				if err := (franz{v.addr}).create(topic, 1, 1); err != nil {
-					return err
-				}
-				var want strings.Builder
-				for i := range 300 {
-					fmt.Fprintf(&want, "key-%d|value %d\n", i, i)
-				}
-				args := []string{"-P", "-E", "-b", v.addr, "-t", topic, "-p", "0", "-K", "|", "-H", "h=1"}
-				if codec == "idempotent" {
-					args = append(args, "-X", "enable.idempotence=true")
-				} else {
-					args = append(args, "-z", codec)
-				}
-				if _, err := kcat([]byte(want.String()), args...); err != nil {
-					return err
-				}
-				got, err := kcat(nil, "-C", "-q", "-e", "-b", v.addr, "-t", topic, "-o", "beginning", "-f", "%k|%s\n")
-				if err == nil && got != want.String() {
-					err = fmt.Errorf("%d bytes came back of %d", len(got), want.Len())
-				}
-				return err
-			})
-		}
-	}
-}

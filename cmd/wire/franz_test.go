@@ -2,48 +2,36 @@ package wire
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-type franz struct{ addr string }
+// franz is franz-go; a nil assignor is range.
+type franz struct {
+	addr     string
+	assignor kgo.GroupBalancer
+}
 
 func TestFranz(t *testing.T) {
-	testDriver(t, "franz-go", func(v view) driver { return franz{v.addr} })
+	t.Parallel()
+	testDriver(t, "franz-go", func(v view) driver { return franz{v.addr, nil} })
 }
 
-// TestMixedViews has clients of all views in one group on one topic.
-func TestMixedViews(t *testing.T) {
-	a, b := franz{views[0].addr}, franz{views[len(views)-1].addr}
-	runCase(t, "franz-go", "group-of-both-views", "mixed", func() error {
-		return rebalance(a, b, fmt.Sprintf("mixed-%d", runSerial))
-	})
-}
+func (f franz) cooperative() driver { return franz{f.addr, kgo.CooperativeStickyBalancer()} }
 
-// TestTransactionalRefused holds that a transactional id is refused with a named error. Apache
-// Kafka serves transactions, so a broker that accepts one must do so in full.
-func TestTransactionalRefused(t *testing.T) {
-	runCase(t, "franz-go", "transactional-id", views[0].name, func() error {
-		c, err := kgo.NewClient(kgo.SeedBrokers(views[0].addr), kgo.TransactionalID("wire"))
-		if err != nil {
-			return err
-		}
-		defer c.Close()
-		ctx, cancel := within()
-		defer cancel()
-		_, _, err = c.ProducerID(ctx)
-		var named *kerr.Error
-		if err != nil && !errors.As(err, &named) {
-			return fmt.Errorf("refused without a name: %w", err)
-		}
-		return nil
-	})
+func (f franz) transactional(id string) error {
+	c, err := f.client(kgo.TransactionalID(id))
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	ctx, cancel := within()
+	defer cancel()
+	_, _, err = c.ProducerID(ctx)
+	return err
 }
 
 func (f franz) codecs() []string { return []string{"none", "gzip", "snappy", "lz4", "zstd"} }
@@ -52,7 +40,7 @@ func (f franz) client(opts ...kgo.Opt) (*kgo.Client, error) {
 	return kgo.NewClient(append(opts, kgo.SeedBrokers(f.addr))...)
 }
 
-func (f franz) create(topic string, parts int32, rf int16) error {
+func (f franz) create(topic string, parts int32, rf int16, settings map[string]string) error {
 	c, err := f.client()
 	if err != nil {
 		return err
@@ -60,7 +48,11 @@ func (f franz) create(topic string, parts int32, rf int16) error {
 	defer c.Close()
 	ctx, cancel := within()
 	defer cancel()
-	_, err = kadm.NewClient(c).CreateTopic(ctx, parts, rf, nil, topic)
+	set := map[string]*string{}
+	for k, v := range settings {
+		set[k] = kadm.StringPtr(v)
+	}
+	_, err = kadm.NewClient(c).CreateTopic(ctx, parts, rf, set, topic)
 	return err
 }
 
@@ -140,7 +132,11 @@ type franzMember struct {
 }
 
 func (f franz) join(group, topic string) (member, error) {
-	c, err := f.client(kgo.ConsumerGroup(group), kgo.ConsumeTopics(topic), kgo.HeartbeatInterval(300*time.Millisecond),
+	assignor := f.assignor
+	if assignor == nil {
+		assignor = kgo.RangeBalancer()
+	}
+	c, err := f.client(kgo.ConsumerGroup(group), kgo.Balancers(assignor), kgo.ConsumeTopics(topic), kgo.HeartbeatInterval(300*time.Millisecond),
 		kgo.SessionTimeout(10*time.Second), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.MetadataMinAge(100*time.Millisecond))
 	if err != nil {
 		return nil, err

@@ -9,15 +9,29 @@ import (
 )
 
 // rdkafka is confluent-kafka-go, over the librdkafka that it brings along.
-type rdkafka struct{ addr string }
+type rdkafka struct{ addr, assignor string }
 
 func TestConfluent(t *testing.T) {
-	testDriver(t, "confluent-kafka-go", func(v view) driver { return rdkafka{v.addr} })
+	t.Parallel()
+	testDriver(t, "confluent-kafka-go", func(v view) driver { return rdkafka{v.addr, "range"} })
+}
+
+func (d rdkafka) cooperative() driver { return rdkafka{d.addr, "cooperative-sticky"} }
+
+func (d rdkafka) transactional(id string) error {
+	p, err := kafka.NewProducer(&kafka.ConfigMap{"bootstrap.servers": d.addr, "transactional.id": id, "log_level": 0})
+	if err != nil {
+		return err
+	}
+	defer p.Close()
+	ctx, cancel := within()
+	defer cancel()
+	return p.InitTransactions(ctx)
 }
 
 func (d rdkafka) codecs() []string { return []string{"none", "gzip", "snappy", "lz4", "zstd"} }
 
-func (d rdkafka) create(topic string, parts int32, rf int16) error {
+func (d rdkafka) create(topic string, parts int32, rf int16, settings map[string]string) error {
 	a, err := kafka.NewAdminClient(&kafka.ConfigMap{"bootstrap.servers": d.addr})
 	if err != nil {
 		return err
@@ -25,7 +39,7 @@ func (d rdkafka) create(topic string, parts int32, rf int16) error {
 	defer a.Close()
 	ctx, cancel := within()
 	defer cancel()
-	rs, err := a.CreateTopics(ctx, []kafka.TopicSpecification{{Topic: topic, NumPartitions: int(parts), ReplicationFactor: int(rf)}})
+	rs, err := a.CreateTopics(ctx, []kafka.TopicSpecification{{Topic: topic, NumPartitions: int(parts), ReplicationFactor: int(rf), Config: settings}})
 	if err == nil && rs[0].Error.Code() != kafka.ErrNoError {
 		err = rs[0].Error
 	}
@@ -34,7 +48,8 @@ func (d rdkafka) create(topic string, parts int32, rf int16) error {
 
 func (d rdkafka) produce(topic, codec string, idempotent bool, rs []record) error {
 	p, err := kafka.NewProducer(&kafka.ConfigMap{"bootstrap.servers": d.addr, "acks": "all", "linger.ms": 5, "compression.type": codec,
-		"enable.idempotence": idempotent, "message.max.bytes": 4 << 20, "batch.size": 1_000_000})
+		"enable.idempotence": idempotent, "message.max.bytes": 4 << 20, "batch.size": 1_000_000,
+		"topic.metadata.propagation.max.ms": 1000})
 	if err != nil {
 		return err
 	}
@@ -71,7 +86,7 @@ func fromRdkafka(m *kafka.Message) record {
 
 func (d rdkafka) consumer(group string) (*kafka.Consumer, error) {
 	return kafka.NewConsumer(&kafka.ConfigMap{"bootstrap.servers": d.addr, "group.id": group, "heartbeat.interval.ms": 300,
-		"session.timeout.ms": 10000, "auto.offset.reset": "earliest", "topic.metadata.refresh.interval.ms": 1000})
+		"session.timeout.ms": 10000, "partition.assignment.strategy": d.assignor, "auto.offset.reset": "earliest", "topic.metadata.refresh.interval.ms": 1000})
 }
 
 func (d rdkafka) fetch(topic string, part int32, from int64, n int) ([]record, error) {

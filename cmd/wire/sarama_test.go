@@ -16,11 +16,18 @@ type sar struct {
 }
 
 func TestSarama(t *testing.T) {
+	t.Parallel()
 	testDriver(t, "sarama", func(v view) driver { return sar{v.addr, nil} })
 }
 
-func TestSaramaOld(t *testing.T) {
+func TestSaramaAs2(t *testing.T) {
+	t.Parallel()
 	testDriver(t, "sarama-as-2.0", func(v view) driver { return sar{v.addr, &sarama.V2_0_0_0} })
+}
+
+func TestSaramaAs1(t *testing.T) {
+	t.Parallel()
+	testDriver(t, "sarama-as-1.0", func(v view) driver { return sar{v.addr, &sarama.V1_0_0_0} })
 }
 
 func (s sar) config() *sarama.Config {
@@ -46,13 +53,17 @@ func (s sar) codecs() []string {
 	return []string{"none", "gzip", "snappy", "lz4", "zstd"}
 }
 
-func (s sar) create(topic string, parts int32, rf int16) error {
+func (s sar) create(topic string, parts int32, rf int16, settings map[string]string) error {
 	a, err := sarama.NewClusterAdmin([]string{s.addr}, s.config())
 	if err != nil {
 		return err
 	}
 	defer a.Close()
-	return a.CreateTopic(topic, &sarama.TopicDetail{NumPartitions: parts, ReplicationFactor: rf}, false)
+	set := map[string]*string{}
+	for k, v := range settings {
+		set[k] = &v
+	}
+	return a.CreateTopic(topic, &sarama.TopicDetail{NumPartitions: parts, ReplicationFactor: rf, ConfigEntries: set}, false)
 }
 
 func (s sar) produce(topic, codec string, idempotent bool, rs []record) error {
@@ -117,6 +128,17 @@ func (s sar) fetch(topic string, part int32, from int64, n int) ([]record, error
 		}
 	}
 	return rs, nil
+}
+
+func (s sar) transactional(id string) error {
+	c := s.config()
+	c.Producer.Transaction.ID, c.Producer.Idempotent, c.Net.MaxOpenRequests = id, true, 1
+	c.Producer.RequiredAcks, c.Producer.Transaction.Retry.Max = sarama.WaitForAll, 3
+	p, err := sarama.NewAsyncProducer([]string{s.addr}, c)
+	if err == nil {
+		p.AsyncClose()
+	}
+	return err
 }
 
 func (s sar) offsetAt(topic string, part int32, ms int64) (int64, error) {

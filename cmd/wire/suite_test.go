@@ -3,9 +3,8 @@ package wire
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
-	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -23,12 +22,16 @@ type record struct {
 // driver is a client library under test. Go clients implement it; the cases are written once.
 type driver interface {
 	codecs() []string
-	create(topic string, parts int32, rf int16) error
+	create(topic string, parts int32, rf int16, settings map[string]string) error
 	produce(topic, codec string, idempotent bool, rs []record) error
 	fetch(topic string, part int32, from int64, n int) ([]record, error)
 	offsetAt(topic string, part int32, ms int64) (int64, error)
+	transactional(id string) error
 	join(group, topic string) (member, error)
 }
+
+// cooperator is a driver that knows cooperative assignors; it joins with range otherwise.
+type cooperator interface{ cooperative() driver }
 
 // member is in a group: it hands over what it reads and commits until it leaves.
 type member interface {
@@ -45,6 +48,8 @@ func within() (context.Context, context.CancelFunc) {
 // runSerial names the topics of one run, so that a broker can be used again.
 var runSerial = time.Now().UnixNano() / 1e6
 
+// testDriver runs every case in every view. The caller has called t.Parallel: clients run
+// side by side, the cases of one client one after the other.
 func testDriver(t *testing.T, name string, open func(view) driver) {
 	for _, v := range views {
 		d := open(v)
@@ -53,7 +58,7 @@ func testDriver(t *testing.T, name string, open func(view) driver) {
 		cases := []struct {
 			name string
 			run  func() error
-		}{{"create", func() error { return d.create(topic, 3, 1) }}}
+		}{{"create", func() error { return d.create(topic, 3, 1, map[string]string{"retention.ms": "3600000"}) }}}
 		for _, codec := range d.codecs() {
 			cases = append(cases, struct {
 				name string
@@ -69,8 +74,15 @@ func testDriver(t *testing.T, name string, open func(view) driver) {
 			{"large", func() error { return large(d, prefix+"-large") }},
 			{"partitions-64", func() error { return many(d, prefix+"-many") }},
 			{"errors", func() error { return refusals(d, topic) }},
-			{"group-rebalance", func() error { return rebalance(d, d, prefix+"-group") }},
+			{"transactional-id", func() error { return transactional(d, prefix) }},
+			{"group-rebalance", func() error { return rebalance(prefix+"-group", d, d) }},
 		}...)
+		if c, ok := d.(cooperator); ok {
+			cases = append(cases, struct {
+				name string
+				run  func() error
+			}{"group-cooperative", func() error { return rebalance(prefix+"-coop", c.cooperative(), c.cooperative()) }})
+		}
 		for _, c := range cases {
 			runCase(t, name, c.name, v.name, c.run)
 		}
@@ -87,7 +99,7 @@ func runCase(t *testing.T, client, name, view string, run func() error) {
 			verdict = "FAIL"
 			t.Error(err)
 		}
-		fmt.Fprintf(os.Stdout, "%s %s %s %s %d\n", client, name, view, verdict, time.Since(start).Milliseconds())
+		report(client, name, view, verdict, time.Since(start).Milliseconds())
 	})
 }
 
@@ -119,7 +131,7 @@ func same(got, want []record) error {
 
 // roundTrip writes 300 records to 3 partitions and reads them back byte for byte.
 func roundTrip(d driver, topic, codec string, idempotent bool) error {
-	if err := d.create(topic, 3, 1); err != nil {
+	if err := d.create(topic, 3, 1, nil); err != nil {
 		return err
 	}
 	rs := sample(300, 3)
@@ -145,7 +157,7 @@ func roundTrip(d driver, topic, codec string, idempotent bool) error {
 }
 
 func seekTime(d driver, topic string) error {
-	if err := d.create(topic, 1, 1); err != nil {
+	if err := d.create(topic, 1, 1, nil); err != nil {
 		return err
 	}
 	if err := d.produce(topic, "gzip", false, sample(100, 1)); err != nil {
@@ -171,7 +183,7 @@ func seekTime(d driver, topic string) error {
 }
 
 func large(d driver, topic string) error {
-	if err := d.create(topic, 1, 1); err != nil {
+	if err := d.create(topic, 1, 1, nil); err != nil {
 		return err
 	}
 	rs := sample(3, 1)
@@ -189,7 +201,7 @@ func large(d driver, topic string) error {
 }
 
 func many(d driver, topic string) error {
-	if err := d.create(topic, 64, 1); err != nil {
+	if err := d.create(topic, 64, 1, nil); err != nil {
 		return err
 	}
 	if err := d.produce(topic, "none", true, sample(640, 64)); err != nil {
@@ -212,82 +224,130 @@ func refusals(d driver, topic string) error {
 	huge := sample(1, 1)
 	huge[0].value = bytes.Repeat([]byte{1, 9}, 750_000)
 	_, outOfRange := d.fetch(topic, 0, 1<<40, 1)
-	for _, c := range []struct {
+	cases := []struct {
 		what string
 		err  error
-		says string
+		says string // alternatives, in lower case
 	}{
-		{"a topic that exists", d.create(topic, 1, 1), "exist"},
-		{"an invalid topic name", d.create("no spaces", 1, 1), "valid"},
-		{"three replicas", d.create(topic+"-rf3", 1, 3), "replication"},
+		{"a topic that exists", d.create(topic, 1, 1, nil), "exist"},
+		{"an invalid topic name", d.create("no spaces", 1, 1, nil), "valid"},
+		{"three replicas", d.create(topic+"-rf3", 1, 3, nil), "replication"},
+		{"an unknown setting", d.create(topic+"-set", 1, 1, map[string]string{"no.such.setting": "1"}), "config|no.such.setting"},
 		{"a record too large", d.produce(topic, "none", false, huge), "large"},
 		{"an offset out of range", outOfRange, "range"},
-	} {
-		if c.err == nil {
-			return fmt.Errorf("%s was not refused", c.what)
-		}
-		if !strings.Contains(strings.ToLower(c.err.Error()), c.says) {
-			return fmt.Errorf("%s: %q does not say %q", c.what, c.err, c.says)
+		{"an unknown topic", d.produce(topic+"-absent", "none", false, sample(1, 1)), "unknown topic|unknown_topic|not exist|not present"},
+	}
+	if !peerIsKafka {
+		compact := d.create(topic+"-compact", 1, 1, map[string]string{"cleanup.policy": "compact"})
+		cases = append(cases, cases[0])
+		cases[len(cases)-1].what, cases[len(cases)-1].err, cases[len(cases)-1].says = "compaction", compact, "config|compact"
+	}
+	for _, c := range cases {
+		if err := refused(c.what, c.err, c.says); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-// rebalance has two members read one topic until both have had records; then one leaves
-// and the other must read what is written to every partition.
-func rebalance(a, b driver, topic string) error {
-	if err := a.create(topic, 4, 1); err != nil {
+func refused(what string, err error, says string) error {
+	if err == nil {
+		return fmt.Errorf("%s was not refused", what)
+	}
+	for _, s := range strings.Split(says, "|") {
+		if strings.Contains(strings.ToLower(err.Error()), s) {
+			return nil
+		}
+	}
+	return fmt.Errorf("%s: %q does not say %q", what, err, says)
+}
+
+// transactional holds that penstock refuses a transactional id, by name, and that the refusal
+// is the broker's: Apache Kafka serves the same client.
+func transactional(d driver, id string) error {
+	err := d.transactional(id)
+	if peerIsKafka {
 		return err
 	}
-	first, err := a.join(topic, topic)
-	if err != nil {
+	return refused("a transactional id", err, "transactional")
+}
+
+// rebalance has members of one group read one topic until each has had records; then all but
+// the first leave, one by one, and the first must read what is written to every partition.
+// Records are written all the while, or the first member could read all there is before the
+// last has joined.
+func rebalance(topic string, drivers ...driver) error {
+	const parts = 6
+	if err := drivers[0].create(topic, parts, 1, nil); err != nil {
 		return err
 	}
-	second, err := b.join(topic, topic)
-	if err != nil {
-		return errors.Join(err, first.leave())
-	}
-	end := time.After(2 * patience)
-	var one, two int
-	for one == 0 || two == 0 {
-		if err := a.produce(topic, "none", false, sample(8, 4)); err != nil {
+	var members []member
+	defer func() {
+		for _, m := range members {
+			m.leave()
+		}
+	}()
+	for _, d := range drivers {
+		m, err := d.join(topic, topic)
+		if err != nil {
 			return err
 		}
-		pause := time.After(200 * time.Millisecond)
-	drain:
-		for {
-			select {
-			case <-first.records():
-				one++
-			case <-second.records():
-				two++
-			case <-pause:
-				break drain
-			case <-end:
-				return fmt.Errorf("two members read %d and %d records", one, two)
-			}
+		members = append(members, m)
+	}
+	counts := make([]int, len(members))
+	for end := time.Now().Add(2 * patience); slices.Contains(counts, 0); {
+		if time.Now().After(end) {
+			return fmt.Errorf("the members read %d records", counts)
+		}
+		if err := drivers[0].produce(topic, "none", false, sample(12, parts)); err != nil {
+			return err
+		}
+		pause := time.Now().Add(200 * time.Millisecond)
+		for i, m := range members {
+			counts[i] += drain(m, pause)
 		}
 	}
-	if err := second.leave(); err != nil {
-		return err
+	for len(members) > 1 {
+		last := members[len(members)-1]
+		members = members[:len(members)-1]
+		if err := last.leave(); err != nil {
+			return err
+		}
 	}
-	last := sample(4, 4)
+	return readsAll(drivers[0], members[0], topic, parts)
+}
+
+// drain counts what a member has read, waiting for it until then.
+func drain(m member, then time.Time) (n int) {
+	for {
+		select {
+		case <-m.records():
+			n++
+		case <-time.After(max(0, time.Until(then))):
+			return n
+		}
+	}
+}
+
+// readsAll has the last member of a group read one new record of every partition.
+func readsAll(d driver, m member, topic string, parts int32) error {
+	last := sample(int(parts), parts)
 	for i := range last {
 		last[i].header = "after"
 	}
-	if err := a.produce(topic, "none", false, last); err != nil {
+	if err := d.produce(topic, "none", false, last); err != nil {
 		return err
 	}
 	seen := map[int32]bool{}
-	for len(seen) < 4 {
+	for end := time.After(2 * patience); len(seen) < int(parts); {
 		select {
-		case r := <-first.records():
+		case r := <-m.records():
 			if r.header == "after" {
 				seen[r.part] = true
 			}
 		case <-end:
-			return fmt.Errorf("after one left, the other read %d of 4 partitions", len(seen))
+			return fmt.Errorf("after the others left, the first read %d of %d partitions", len(seen), parts)
 		}
 	}
-	return first.leave()
+	return nil
 }

@@ -1,11 +1,11 @@
-"""The cases of kafka-python, old and new: suite.py BOOTSTRAP PREFIX."""
+"""The cases of kafka-python, old and new: suite.py BOOTSTRAP PREFIX (penstock | kafka)."""
 import sys, threading, time, traceback
 import kafka
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import KafkaAdminClient, NewTopic
 import kafka.errors as E
 
-addr, prefix = sys.argv[1], sys.argv[2]
+addr, prefix, peer = sys.argv[1:4]
 old = kafka.__version__.startswith("2.0.")
 FIRST = 1_700_000_000_000
 failed = False
@@ -23,10 +23,10 @@ def case(name, run):
     print(name, "FAIL" if why else "ok", int((time.time() - start) * 1000), why, flush=True)
 
 
-def create(topic, parts=1, rf=1):
+def create(topic, parts=1, rf=1, settings=None):
     a = KafkaAdminClient(bootstrap_servers=addr)
     try:
-        a.create_topics([NewTopic(topic, parts, rf)])
+        a.create_topics([NewTopic(topic, parts, rf, topic_configs=settings or {})])
     finally:
         a.close()
 
@@ -124,6 +124,22 @@ def errors():
     refused(E.InvalidReplicationFactorError, lambda: create(prefix + "-rf3", 1, 3))
     refused(E.MessageSizeTooLargeError, lambda: produce(prefix + "-err", [(0, b"k", b"\x01\x09" * 750_000, b"h", FIRST)]))
     refused(E.OffsetOutOfRangeError, lambda: fetch(prefix + "-err", 0, 1 << 40, 1))
+    refused(E.InvalidConfigurationError, lambda: create(prefix + "-set", settings={"no.such.setting": "1"}))
+    if peer != "kafka":
+        refused(E.InvalidConfigurationError, lambda: create(prefix + "-compact", settings={"cleanup.policy": "compact"}))
+    # The producer asks for metadata until its time is up, and says only that.
+    refused(E.KafkaTimeoutError, lambda: produce(prefix + "-absent", sample(1, 1), max_block_ms=2000))
+
+
+def transactional():
+    p = KafkaProducer(bootstrap_servers=addr, transactional_id=prefix)
+    try:
+        if peer == "kafka":
+            p.init_transactions()
+        else:
+            refused(E.TransactionalIdAuthorizationFailedError, p.init_transactions)
+    finally:
+        p.close(1)
 
 
 def group():
@@ -169,6 +185,7 @@ for codec in (None, "gzip", "snappy", "lz4") + (() if old else ("zstd",)):
     case("produce-%s" % (codec or "none"), lambda: round_trip(codec))
 if not old:  # 2.0.2 has no idempotent producer
     case("idempotent", lambda: round_trip(None, enable_idempotence=True))
+    case("transactional-id", transactional)
 for name, run in (("seek-time", seek_time), ("large", large), ("partitions-64", many), ("errors", errors), ("group-rebalance", group)):
     case(name, run)
 print("done", flush=True)
