@@ -43,7 +43,7 @@ func TestLoadsRunAgainstTheFloors(t *testing.T) {
 		for _, rate := range []float64{0, 200} {
 			p := load.Produce{Shape: b.shape("", 2, 4), Topic: "bench-0000", Partitions: 3, Acks: 1, RecordSize: 100, BatchSize: size}
 			p.Rate = rate
-			f, addr, err := b.floor(floor.ProduceArgs(p.Answer(), rate > 0))
+			f, addr, err := b.floor(floor.ProduceArgs(p.Answer(), floor.ReadBuffer, rate > 0))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -69,17 +69,40 @@ func produceFloor(f *process, p load.Produce, addr string) (sample, error) {
 	return measured(f, func(mark func()) (load.Stats, error) { p.Mark = mark; return p.Run() })
 }
 
-// produceBatches is the main comparison: the floor, os and synced, in CPU per GB.
+// produceFloors are the servers that a produce is measured against, all in turn.
+func (b *bench) produceFloors(answer []byte) ([]*rival, error) {
+	rivals := []*rival{
+		{what: "a bare gnet server", note: "holds each frame whole, then answers; reads 64 KiB at a time, as the broker does", args: floor.ProduceArgs(answer, floor.ReadBuffer, false)},
+		{what: "one that reads 256 KiB at a time", note: "which never copies a frame of 64 KiB", args: floor.ProduceArgs(answer, 4*floor.ReadBuffer, false)},
+		{what: "one that keeps nothing", note: "receiving alone", args: floor.ProduceArgs(answer, floor.ReadBuffer, true)},
+	}
+	for _, r := range rivals {
+		var err error
+		if r.process, r.addr, err = b.floor(r.args); err != nil {
+			return nil, err
+		}
+	}
+	return rivals, nil
+}
+
+// rival is a server beside the broker, and what was measured of it.
+type rival struct {
+	what, note string
+	args       []string
+	process    *process
+	addr       string
+	cost       []float64 // CPU s/GB
+	os         []float64 // what os costs, to it
+	synced     []float64
+}
+
+// produceBatches is the main comparison: the floors, os and synced, in CPU per GB.
 func (b *bench) produceBatches(what string, size int) error {
 	if err := b.serve(); err != nil {
 		return err
 	}
 	p := load.Produce{Shape: b.shape("", 4, 4), Topic: "bench-0000", Partitions: 16, Acks: 1, RecordSize: recordSize, BatchSize: size}
-	fp, addr, err := b.floor(floor.ProduceArgs(p.Answer(), false))
-	if err != nil {
-		return err
-	}
-	pp, pass, err := b.floor(floor.ProduceArgs(p.Answer(), true))
+	rivals, err := b.produceFloors(p.Answer())
 	if err != nil {
 		return err
 	}
@@ -87,15 +110,14 @@ func (b *bench) produceBatches(what string, size int) error {
 	if _, err := b.produceTo(p, "synced"); err != nil {
 		return err
 	}
-	var barest, least, passed, osCost, osRatio, osDisk, osRate, syncCost, syncRatio, syncDisk, syncRate, anon []float64
+	var osCost, osDisk, osRate, syncCost, syncDisk, syncRate, anon []float64
 	for range b.Rounds {
-		f, err := produceFloor(fp, p, addr)
-		if err != nil {
-			return err
-		}
-		r, err := produceFloor(pp, p, pass)
-		if err != nil {
-			return err
+		for _, r := range rivals {
+			s, err := produceFloor(r.process, p, r.addr)
+			if err != nil {
+				return err
+			}
+			r.cost = append(r.cost, s.perGB())
 		}
 		p.Acks = 1
 		o, err := b.produceTo(p, "os")
@@ -107,27 +129,36 @@ func (b *bench) produceBatches(what string, size int) error {
 		if err != nil {
 			return err
 		}
-		least, passed, barest = append(least, f.perGB()), append(passed, r.perGB()), append(barest, o.perGB()/r.perGB())
-		osCost, osRatio, osDisk, osRate = append(osCost, o.perGB()), append(osRatio, o.perGB()/f.perGB()), append(osDisk, o.Disk), append(osRate, rate(o))
-		syncCost, syncRatio, syncDisk, syncRate = append(syncCost, s.perGB()), append(syncRatio, s.perGB()/f.perGB()), append(syncDisk, s.Disk), append(syncRate, rate(s))
+		for _, r := range rivals {
+			least := r.cost[len(r.cost)-1]
+			r.os, r.synced = append(r.os, o.perGB()/least), append(r.synced, s.perGB()/least)
+		}
+		osCost, osDisk, osRate = append(osCost, o.perGB()), append(osDisk, o.Disk), append(osRate, rate(o))
+		syncCost, syncDisk, syncRate = append(syncCost, s.perGB()), append(syncDisk, s.Disk), append(syncRate, rate(s))
 		anon = append(anon, float64(s.Anon)/1e6)
 	}
 	name := "produce " + what + " batches"
-	b.row(Row{Name: name + ": bare gnet server", Unit: "CPU s/GB", Note: "holds each frame whole, then answers"}, least...)
-	b.row(Row{Name: name + ": bare gnet server that keeps nothing", Unit: "CPU s/GB", Note: "receiving alone"}, passed...)
+	for _, r := range rivals {
+		b.row(Row{Name: name + ": " + r.what, Unit: "CPU s/GB", Note: r.note}, r.cost...)
+	}
 	b.row(Row{Name: name + ", os", Unit: "CPU s/GB", Good: 0.35, Alarm: 0.5}, osCost...)
-	b.row(Row{Name: name + ", os: to the bare server", Unit: "times", Good: 2.2}, osRatio...)
-	b.row(Row{Name: name + ", os: to the one that keeps nothing", Unit: "times"}, barest...)
 	b.row(Row{Name: name + ", os: disk", Unit: "bytes per byte", Good: 1.1}, osDisk...)
 	b.row(Row{Name: name + ", os: rate", Unit: "GB/s"}, osRate...)
 	b.row(Row{Name: name + ", synced", Unit: "CPU s/GB"}, syncCost...)
-	b.row(Row{Name: name + ", synced: to the bare server", Unit: "times", Good: 4.5}, syncRatio...)
 	b.row(Row{Name: name + ", synced: disk", Unit: "bytes per byte", Good: 2.1}, syncDisk...)
 	rated := Row{Name: name + ", synced: rate", Unit: "GB/s"}
 	if size >= 1<<20 {
 		rated.Good, rated.AtLeast = 1, true
 	}
 	b.row(rated, syncRate...)
+	for i, r := range rivals {
+		o, s := Row{Name: name + ", os: to " + r.what, Unit: "times"}, Row{Name: name + ", synced: to " + r.what, Unit: "times"}
+		if i == 0 {
+			o.Good, s.Good = 2.2, 4.5
+		}
+		b.row(o, r.os...)
+		b.row(s, r.synced...)
+	}
 	b.row(Row{Name: name + ", synced: resident heap under load", Unit: "MB"}, anon...)
 	return nil
 }
@@ -140,7 +171,7 @@ func (b *bench) produceRequests(what string, size, conns, depth int, good, alarm
 		return err
 	}
 	p := load.Produce{Shape: b.shape("", conns, depth), Topic: "bench-0000", Partitions: 16, Acks: 1, RecordSize: min(recordSize, size-100), BatchSize: size}
-	fp, addr, err := b.floor(floor.ProduceArgs(p.Answer(), false))
+	fp, addr, err := b.floor(floor.ProduceArgs(p.Answer(), floor.ReadBuffer, false))
 	if err != nil {
 		return err
 	}

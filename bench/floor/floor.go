@@ -22,6 +22,7 @@ func Main(args []string) error {
 	head := f.String("head", "", "the answer, in hex, without its length; of a fetch up to the records")
 	tail := f.String("tail", "", "of a fetch, in hex: what follows the records")
 	pass := f.Bool("pass", false, "of a produce: keep nothing of the frames")
+	buffer := f.Int("buffer", ReadBuffer, "of a produce: bytes that one read takes")
 	size := f.Int("size", 0, "of a fetch: bytes of records")
 	file := f.String("file", "", "of a fetch: the file that the records are sent from")
 	if err := f.Parse(args); err != nil {
@@ -35,13 +36,17 @@ func Main(args []string) error {
 	if *kind == "fetch" {
 		return serveFetch(h, t, *file, *size)
 	}
-	return serveProduce(h, *pass)
+	return serveProduce(h, *pass, *buffer)
 }
 
-// ProduceArgs are the arguments of Main for the floor of a produce: a server that holds
-// each frame whole before it answers, or, with pass, one that keeps nothing.
-func ProduceArgs(answer []byte, pass bool) []string {
-	return []string{"-kind", "produce", "-head", hex.EncodeToString(answer), fmt.Sprintf("-pass=%v", pass)}
+// ReadBuffer is what one read takes in the broker, in bytes.
+const ReadBuffer = 64 << 10
+
+// ProduceArgs are the arguments of Main for the floor of a produce: a server with a read
+// buffer of so many bytes that holds each frame whole before it answers, or, with pass,
+// one that keeps nothing.
+func ProduceArgs(answer []byte, buffer int, pass bool) []string {
+	return []string{"-kind", "produce", "-head", hex.EncodeToString(answer), "-buffer", fmt.Sprint(buffer), fmt.Sprintf("-pass=%v", pass)}
 }
 
 // FetchArgs are the arguments of Main for the floor of a fetch: size bytes of the file

@@ -9,9 +9,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// readBuffer is what one read takes; the broker's default.
-const readBuffer = 64 << 10
-
 // produceFloor is one gnet loop that answers each frame. It waits until gnet holds the
 // frame whole, as a server that reads frames through gnet does; or, with pass, it counts
 // its way through the bytes and keeps none of them, which is what receiving alone costs.
@@ -74,7 +71,7 @@ func (p *produceFloor) OnTraffic(c gnet.Conn) gnet.Action {
 	return gnet.None
 }
 
-func serveProduce(answer []byte, pass bool) error {
+func serveProduce(answer []byte, pass bool, buffer int) error {
 	p := &produceFloor{pass: pass, answer: append(binary.BigEndian.AppendUint32(nil, uint32(len(answer))), answer...)}
 	// gnet does not say which port it got: take one that is free, then give it to gnet.
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -84,6 +81,6 @@ func serveProduce(answer []byte, pass bool) error {
 	addr := l.Addr().String()
 	_ = l.Close()
 	fmt.Println(addr)
-	return gnet.Run(p, "tcp://"+addr, gnet.WithNumEventLoop(1), gnet.WithLockOSThread(false), gnet.WithReadBufferCap(readBuffer),
+	return gnet.Run(p, "tcp://"+addr, gnet.WithNumEventLoop(1), gnet.WithLockOSThread(false), gnet.WithReadBufferCap(buffer),
 		gnet.WithTCPNoDelay(gnet.TCPNoDelay))
 }
