@@ -46,8 +46,12 @@ func Open(seam segment.FS, opt Options) (*Controller, error) {
 		if c.state.Cluster, err = newClusterID(); err != nil {
 			return nil, err
 		}
+	}
+	if c.file.end > c.file.base || c.file.f == nil {
+		// The last process may have ended because a sync failed: the page cache then shows
+		// events that never reach the disk, and would stand as a gap before those to come.
 		if err := c.file.rewrite(c.state); err != nil {
-			return nil, fmt.Errorf("create %s: %w", fileName, err)
+			return nil, fmt.Errorf("write %s: %w", fileName, err)
 		}
 	}
 	c.nextPID = c.state.Producers // the rest of the last block is lost: ids are never given twice
