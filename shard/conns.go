@@ -11,7 +11,7 @@ type pauses uint8
 const (
 	pausedSession  pauses = 1 << iota // by its own wish
 	pausedRing                        // a message of it waits for room towards another shard
-	pausedPressure                    // it appended while the store had too much pending
+	pausedPressure                    // it appended while the store had too much pending, or anything while too much waits
 )
 
 // conn is one connection of this shard.

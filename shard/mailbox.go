@@ -132,6 +132,7 @@ func (s *Shard) send(to core.ShardID, m *message, c *conn) {
 		return
 	}
 	l.parked.push(m)
+	s.parkedBytes += len(m.body)
 	s.stats.Parked++
 	if c != nil {
 		c.parked++
@@ -182,11 +183,12 @@ func (s *Shard) flush(l *link) {
 	}
 	for l.parked.head != nil {
 		m := l.parked.pop()
-		conn := m.conn // not to be touched once it is sent
+		conn, size := m.conn, len(m.body) // not to be touched once it is sent
 		if !l.launch(m) {
 			l.parked.pushFront(m)
 			return
 		}
+		s.parkedBytes -= size
 		if c := s.conns.get(conn); c != nil && c.parked > 0 {
 			if c.parked--; c.parked == 0 {
 				s.pause(c, pausedRing, false)

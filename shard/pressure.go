@@ -1,21 +1,48 @@
 package shard
 
-import "github.com/penstock/penstock/core"
+import (
+	"slices"
+
+	"github.com/penstock/penstock/core"
+)
 
 // When the store has too much pending, or no room in its arena, nobody is refused: the
 // connections that appended are not read from, and what has come already waits, in
 // order. A refusal would break the order of a producer that has sent more: its next
 // batch might find room.
 
-// heldMax bounds the bytes that wait. It is more than the credits of a few peers, and
-// one step of a few connections; beyond it appends are refused after all.
-const heldMax = 64 << 20
+const (
+	// crowdMax is how many bytes wait, here for the store or in parked lists for another
+	// shard, until no connection is read from: what is over it is the step that passed it,
+	// one frame, and the credits of the peers.
+	crowdMax = 32 << 20
+	// heldMax bounds the bytes that wait for the store. Only many peers at once can come
+	// so far; beyond it appends are refused after all.
+	heldMax = 128 << 20
+)
 
 // holding is what waits for the store.
 type holding struct {
-	held      list // appends, the oldest first
-	heldBytes int
-	pressed   []core.ConnID // connections paused
+	held        list // appends, the oldest first
+	heldBytes   int
+	parkedBytes int           // of all links
+	pressed     []core.ConnID // connections paused
+}
+
+// crowded says that too much waits to take in more.
+func (s *Shard) crowded() bool { return s.heldBytes+s.parkedBytes > s.cfg.CrowdMax }
+
+// press stops reading from a connection until there is room.
+func (s *Shard) press(c *conn) {
+	if c.paused&pausedPressure != 0 {
+		return
+	}
+	s.stats.Pressed++
+	if len(s.pressed) >= 2*s.conns.count { // most of them have gone
+		s.pressed = slices.DeleteFunc(s.pressed, func(id core.ConnID) bool { return s.conns.get(id) == nil })
+	}
+	s.pressed = append(s.pressed, c.id)
+	s.pause(c, pausedPressure, true)
 }
 
 // hold lets an append wait behind the others.
@@ -61,7 +88,7 @@ func (s *Shard) relieve() {
 			return // no room yet
 		}
 	}
-	if len(s.pressed) == 0 || s.held.head != nil || s.store.Pressure() {
+	if len(s.pressed) == 0 || s.held.head != nil || s.crowded() || s.store.Pressure() {
 		return
 	}
 	for _, id := range s.pressed {

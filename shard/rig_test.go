@@ -27,6 +27,8 @@ type rig struct {
 	workers  []*testWorker // in the order sync, write, read, control of each shard
 	services func(session.Host, *core.Topic, core.PartitionID) session.Service
 	failures []error
+	stalled  map[int]bool // shards that get no turn
+	crowd    int          // Config.CrowdMax
 }
 
 type testWorker struct {
@@ -73,7 +75,12 @@ func (l *testLoop) Ring()                        { l.rung = true }
 // newRig makes a rig with the topics: each has one partition per shard, partition i on
 // shard i.
 func newRig(t testing.TB, shards int, topics ...*core.Topic) *rig {
-	r := &rig{t: t, disk: fakefs.New(), memory: fakefs.New()}
+	return newCrowdedRig(t, shards, 0, topics...)
+}
+
+// newCrowdedRig is newRig with a Config.CrowdMax.
+func newCrowdedRig(t testing.TB, shards, crowd int, topics ...*core.Topic) *rig {
+	r := &rig{t: t, disk: fakefs.New(), memory: fakefs.New(), stalled: map[int]bool{}, crowd: crowd}
 	for _, tp := range topics {
 		tp.Partitions = nil
 		for i := range shards {
@@ -112,7 +119,7 @@ func (r *rig) start(n int) {
 		s, err := New(Config{ID: core.ShardID(i), Env: rigEnv{r}, Loop: l, Cluster: &core.Cluster{Shards: n}, Catalog: &r.catalog,
 			Store: segment.Config{FS: r.disk, Arena: r.memory, Env: rigEnv{r}, ArenaBytes: 16 << 20, ChunkBytes: 64 << 10,
 				JournalBytes: 16 << 20, CheckpointBytes: 4 << 20, Sync: ws[0], Write: ws[1], Read: ws[2]},
-			Recovery: rec, Control: ws[3], Change: r.change, Services: r.services,
+			Recovery: rec, Control: ws[3], Change: r.change, Services: r.services, CrowdMax: r.crowd,
 			Sessions:  func(h session.Host, c core.ConnInfo) session.Session { return &fake{id: c.ID, shard: h.Shard()} },
 			OnFailure: func(_ core.PartitionID, err error) { r.failures = append(r.failures, err) }})
 		if err != nil {
@@ -167,7 +174,7 @@ func (r *rig) pump() {
 			}
 		}
 		for i, l := range r.loops {
-			if l.rung || l.timer != 0 && l.timer <= r.now {
+			if !r.stalled[i] && (l.rung || l.timer != 0 && l.timer <= r.now) {
 				if l.timer != 0 && l.timer <= r.now {
 					l.timer = 0
 				}

@@ -30,6 +30,9 @@ type Config struct {
 	Sessions func(session.Host, core.ConnInfo) session.Session
 	// Services makes the state machine of a partition of an internal topic; nil: none.
 	Services func(session.Host, *core.Topic, core.PartitionID) session.Service
+	// CrowdMax bounds the bytes of requests that this shard keeps because another shard or
+	// the store has no room for them; 0 takes the default.
+	CrowdMax int
 	// RingMax bounds the messages of one ring, a power of two; 0 takes the default.
 	RingMax int
 	// OnFailure is told of a failed store (the partition is zero) or log, for the log.
@@ -82,6 +85,9 @@ type drainer interface{ Drain() }
 // for one shard alone.
 func New(cfg Config) (*Shard, error) {
 	s := &Shard{cfg: cfg, parts: map[core.PartitionID]*partition{}}
+	if s.cfg.CrowdMax == 0 {
+		s.cfg.CrowdMax = crowdMax
+	}
 	s.turn()
 	cfg.Store.Shard, cfg.Store.Host, cfg.Store.Env = cfg.ID, storeEvents{s}, s
 	store, err := segment.OpenStore(cfg.Store)
@@ -166,6 +172,10 @@ func (s *Shard) Receive(id core.ConnID, in []byte) (used, need int, err error) {
 	s.turn()
 	c := s.conns.get(id)
 	core.Assert(c != nil, "bytes came from a connection that is not open")
+	if s.crowded() {
+		s.press(c)
+		return 0, 0, nil // offered again when it is read on
+	}
 	s.fx.Reset()
 	used, need, err = c.session.Receive(in, &s.fx)
 	s.carry(c, nil)

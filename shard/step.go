@@ -75,10 +75,8 @@ func (s *Shard) output(c *conn) {
 			s.cfg.Loop.Send(c.id, o.Bytes)
 		}
 	}
-	if len(fx.Append) > 0 && c.paused&pausedPressure == 0 && (s.held.head != nil || s.store.Pressure()) {
-		s.stats.Pressed++
-		s.pressed = append(s.pressed, c.id)
-		s.pause(c, pausedPressure, true)
+	if len(fx.Append) > 0 && (s.held.head != nil || s.store.Pressure()) {
+		s.press(c)
 	}
 	s.pause(c, pausedSession, fx.Pause)
 	if fx.Close {

@@ -59,13 +59,12 @@ func (c *catalog) open(shards int, clean bool) error {
 			return err
 		}
 	}
+	c.compare()
 	if c.now().Topic(offsetsTopic) == nil {
-		w.assert(w.generation == 1 || c.maybe[offsetsTopic], "the topic of the offsets is lost")
 		if r := c.do(core.Command{Kind: core.CreateTopic, Topic: offsetsTopic, Internal: true, Partitions: offsetsParts}); r.Code != core.OK {
 			return r.Code
 		}
 	}
-	c.compare()
 	return nil
 }
 

@@ -38,6 +38,7 @@ type world struct {
 	generation      int
 	arena           int64 // bytes of each
 	ring            int   // messages in each
+	crowd           int   // bytes
 	shards          []*shard.Shard
 	loops           []*loop
 	workers         []*worker
@@ -147,6 +148,7 @@ func (w *world) isSynced(p *part) bool {
 func newWorld(seed uint64) *world {
 	w := &world{r: rand.New(rand.NewPCG(seed, 0x9e3779b97f4a7c15)), disk: fakefs.New(), memory: fakefs.New(), refusals: map[core.Code]int{}}
 	w.arena, w.ring = int64(48<<10)<<w.r.IntN(4), 2<<w.r.IntN(6)
+	w.crowd = 1 << (12 + w.r.IntN(10))
 	w.model = &model{w: w, byID: map[core.PartitionID]*part{}}
 	w.catalog = newCatalog(w)
 	w.committers = newCommitters(w)
@@ -191,7 +193,7 @@ func (w *world) start(shards int, clean bool) bool {
 		w.workers = append(w.workers, control)
 		s, err := shard.New(shard.Config{ID: core.ShardID(i), Env: env{w}, Loop: w.loops[i], Cluster: &core.Cluster{Shards: shards},
 			Catalog: w.catalog.meta.Catalog(), Store: w.config(i), Recovery: rec, Control: control, Change: w.catalog.do, Gone: w.catalog.gone,
-			Sessions: w.session, Services: w.service, RingMax: w.ring, OnFailure: w.onFailure})
+			Sessions: w.session, Services: w.service, RingMax: w.ring, CrowdMax: w.crowd, OnFailure: w.onFailure})
 		if err != nil {
 			return w.cutOff("start a shard", err)
 		}
