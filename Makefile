@@ -33,9 +33,10 @@ sim: ## the simulator: SEED=n replays one run, SEEDS=n tries that many
 sim-long: ## ten thousand seeds
 	SEEDS=10000 $(GO) test ./shard/sim -count=1 -timeout 60m -v -run TestSim
 
-crash: ## real power cuts: 200 images of an ext4 that lost and tore what was not flushed (root, /dev/fuse)
-	$(GO) vet -tags powercut ./segment/...
+crash: ## real power cuts: images of an ext4 that lost and tore what was not flushed, of a journal and of the whole broker (root, /dev/fuse)
+	$(GO) vet -tags powercut ./segment/... ./cmd/penstock
 	$(GO) test -tags powercut ./segment/ -run PowerCuts -count=1 -v -timeout 10m
+	$(GO) test -tags powercut ./cmd/penstock -run PowerCuts -count=1 -v -timeout 15m
 
 wire: build ## real clients against a real broker, through both views
 	sh cmd/wire/setup.sh

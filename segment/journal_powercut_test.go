@@ -65,7 +65,7 @@ func lost(t *testing.T, rig *powercut.Rig, images int) (missing, torn int) {
 }
 
 func TestPowerCutsOfAJournal(t *testing.T) {
-	rig := powercut.Record(t, journalWorkload(t, 300, false))
+	rig := powercut.Record(t, 64<<20, journalWorkload(t, 300, false))
 	writes, flushes, marks := rig.Counts()
 	missing, torn := lost(t, rig, 200)
 	t.Logf("%d writes, %d flushes, %d acknowledgements; 200 images: %d torn, %d with an acknowledged group missing", writes, flushes, marks, torn, missing)
@@ -75,7 +75,7 @@ func TestPowerCutsOfAJournal(t *testing.T) {
 }
 
 func TestPowerCutsCatchAnEarlyAcknowledgement(t *testing.T) {
-	rig := powercut.Record(t, journalWorkload(t, 100, true))
+	rig := powercut.Record(t, 64<<20, journalWorkload(t, 100, true))
 	missing, _ := lost(t, rig, 40)
 	t.Logf("40 images: %d with an acknowledged group missing", missing)
 	if missing == 0 {

@@ -3,7 +3,9 @@
 package powercut
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -18,8 +20,9 @@ import (
 )
 
 const (
-	diskSize = 64 << 20
-	sector   = 512 // the most that a disk writes atomically
+	sector   = 512      // the most that a disk writes atomically
+	loseAll  = 4        // one image in so many loses everything that was not flushed
+	pieceLen = 64 << 10 // zeroed pieces of an image are left out of its file
 )
 
 // Rig holds what was recorded.
@@ -27,6 +30,7 @@ type Rig struct {
 	t    *testing.T
 	dir  string // scratch
 	base []byte // the disk when recording began
+	work []byte // the image that is made
 
 	mu  sync.Mutex
 	img []byte
@@ -42,12 +46,13 @@ type event struct {
 	id   int64
 }
 
-// Record runs a workload in a directory on a fresh ext4 and records what reaches the
-// disk. The workload runs in this process, and so may not map files of that directory:
-// a page fault would wait for the server, and the server for the collector.
-func Record(t *testing.T, workload func(r *Rig, dir string)) *Rig {
+// Record runs a workload in a directory on a fresh ext4 of the given size and records
+// what reaches the disk. If the workload runs in this process it may not map files of
+// that directory: a page fault would wait for the server, and the server for the
+// collector. Another process may.
+func Record(t *testing.T, size int64, workload func(r *Rig, dir string)) *Rig {
 	t.Helper()
-	r := &Rig{t: t, img: make([]byte, diskSize)}
+	r := &Rig{t: t, img: make([]byte, size)}
 	if why := missing(); why != "" {
 		t.Skipf("\n\n*** POWER CUT: NOT PROVEN HERE: %s ***\n", why)
 	}
@@ -183,7 +188,7 @@ func (r *Rig) Images(n int, seed uint64, check func(dir string, at int)) {
 
 func (r *Rig) mount(image []byte, check func(dir string)) {
 	file, mounted := filepath.Join(r.dir, "image"), filepath.Join(r.dir, "mounted")
-	if err := os.WriteFile(file, image, 0o600); err != nil {
+	if err := writeSparse(file, image); err != nil {
 		r.t.Fatal(err)
 	}
 	r.must("mount", "-o", "loop", file, mounted)
@@ -191,10 +196,38 @@ func (r *Rig) mount(image []byte, check func(dir string)) {
 	check(mounted)
 }
 
+// writeSparse writes a new file and leaves its zeroes to the file system: most of a disk
+// is empty.
+func writeSparse(file string, image []byte) (err error) {
+	f, err := os.Create(file)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	if err := f.Truncate(int64(len(image))); err != nil {
+		return err
+	}
+	zero := make([]byte, pieceLen)
+	for at := 0; at < len(image); at += pieceLen {
+		piece := image[at:min(at+pieceLen, len(image))]
+		if bytes.Equal(piece, zero[:len(piece)]) {
+			continue
+		}
+		if _, err := f.WriteAt(piece, int64(at)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // image is the disk after a power cut before log[at]: everything before the last flush,
-// and of the rest each write whole, not at all, or some of its sectors.
+// and of the rest each write whole, not at all, or some of its sectors. Some images lose
+// all of the rest, which so many independent writes would hardly ever do. The image is
+// valid until the next one is made.
 func (r *Rig) image(at int, rng *rand.Rand) []byte {
-	img := append([]byte(nil), r.base...)
+	r.work = append(r.work[:0], r.base...)
+	img := r.work
+	all := rng.IntN(loseAll) == 0
 	flushed := 0
 	for i, e := range r.log[:at] {
 		if e.data == nil && !e.mark {
@@ -206,6 +239,9 @@ func (r *Rig) image(at int, rng *rand.Rand) []byte {
 			continue
 		}
 		fate := rng.IntN(3)
+		if i >= flushed && all {
+			continue
+		}
 		if i < flushed || fate == 0 {
 			copy(img[e.pos:], e.data)
 			continue
@@ -236,7 +272,7 @@ type disk struct {
 
 // Getattr implements fs.NodeGetattrer.
 func (d *disk) Getattr(_ context.Context, _ fs.FileHandle, o *fuse.AttrOut) syscall.Errno {
-	o.Mode, o.Size = 0o600, diskSize
+	o.Mode, o.Size = 0o600, uint64(len(d.r.img))
 	return 0
 }
 
@@ -255,7 +291,7 @@ func (d *disk) Read(_ context.Context, _ fs.FileHandle, b []byte, pos int64) (fu
 	d.r.mu.Lock()
 	defer d.r.mu.Unlock()
 	n := 0
-	if pos < diskSize {
+	if pos < int64(len(d.r.img)) {
 		n = copy(b, d.r.img[pos:])
 	}
 	return fuse.ReadResultData(b[:n]), 0
@@ -265,7 +301,7 @@ func (d *disk) Read(_ context.Context, _ fs.FileHandle, b []byte, pos int64) (fu
 func (d *disk) Write(_ context.Context, _ fs.FileHandle, b []byte, pos int64) (uint32, syscall.Errno) {
 	d.r.mu.Lock()
 	defer d.r.mu.Unlock()
-	if pos+int64(len(b)) > diskSize {
+	if pos+int64(len(b)) > int64(len(d.r.img)) {
 		return 0, syscall.ENOSPC
 	}
 	copy(d.r.img[pos:], b)
