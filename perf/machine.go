@@ -21,21 +21,6 @@ func Kernel() string {
 	return unix.ByteSliceToString(u.Release[:])
 }
 
-// InContainer says whether the process seems to run in a container, by the marks that
-// Docker, Podman and Kubernetes leave.
-func InContainer() bool {
-	for _, f := range []string{"/.dockerenv", "/run/.containerenv"} {
-		if _, err := os.Stat(f); err == nil {
-			return true
-		}
-	}
-	if os.Getenv("KUBERNETES_SERVICE_HOST") != "" || os.Getenv("container") != "" {
-		return true
-	}
-	b, err := os.ReadFile("/proc/1/cgroup")
-	return err == nil && (strings.Contains(string(b), "docker") || strings.Contains(string(b), "kubepods"))
-}
-
 // Memory is the machine's memory in bytes, or the cgroup's limit if that is smaller.
 func Memory() int64 {
 	var si unix.Sysinfo_t

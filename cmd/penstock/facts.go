@@ -29,8 +29,12 @@ type facts struct {
 	CPUs       int             `json:"cpus"`
 	Arena      int64           `json:"arena_bytes_per_shard"`
 	ArenaDir   string          `json:"arena_dir"`
+	ArenaFS    string          `json:"arena_file_system"`
+	ArenaNote  string          `json:"arena_note,omitempty"`
+	Orphans    []orphan        `json:"arenas_of_nobody,omitempty"`
 	Journal    int64           `json:"journal_bytes_per_shard"`
 	Listeners  []listenerFacts `json:"listeners"`
+	CorePorts  string          `json:"core_ports,omitempty"` // why there are none
 	Admin      string          `json:"admin"`
 	Security   string          `json:"security"`
 	Durability durabilityFacts `json:"durability"`
@@ -81,10 +85,16 @@ func newFacts() facts {
 	return f
 }
 
+func (f *facts) title() string {
+	return strings.TrimSpace(fmt.Sprintf("penstock %s  %s %s %s", f.Version, f.Go, f.Platform, f.Commit))
+}
+
 // banner prints the facts for a person.
 func (f *facts) banner(w io.Writer) {
-	row := func(name, a, b string) { fmt.Fprintf(w, "  %-11s %-21s %s\n", name, a, b) }
-	fmt.Fprintf(w, "penstock %s  %s %s %s\n", f.Version, f.Go, f.Platform, f.Commit)
+	row := func(name, a, b string) {
+		fmt.Fprintln(w, strings.TrimRight(fmt.Sprintf("  %-11s %-21s %s", name, a, b), " "))
+	}
+	fmt.Fprintln(w, f.title())
 	row("data", f.Data.Dir, fmt.Sprintf("%s, %s free; %s", f.Data.FileSystem, formatSize(f.Data.Free), f.Recovery.words()))
 	for _, q := range f.Recovery.Quarantined {
 		row("", "QUARANTINED", q)
@@ -92,9 +102,18 @@ func (f *facts) banner(w io.Writer) {
 	for _, u := range f.Recovery.Unknown {
 		row("", "kept", u+" belongs to no topic of the catalog; it is left alone")
 	}
-	row("shards", fmt.Sprintf("%d on %d CPUs", f.Shards, f.CPUs), fmt.Sprintf("each with %s of arena (%s) and %s of journal", formatSize(f.Arena), f.ArenaDir, formatSize(f.Journal)))
+	row("shards", fmt.Sprintf("%d on %d CPUs", f.Shards, f.CPUs), fmt.Sprintf("each with %s of arena (%s) and %s of journal", formatSize(f.Arena), f.ArenaFS, formatSize(f.Journal)))
+	if f.ArenaNote != "" {
+		row("", "arena", f.ArenaNote)
+	}
+	for _, o := range f.Orphans {
+		row("", "left over", fmt.Sprintf("%s of arenas of %s, which does not know them any more: rm -r %s", formatSize(o.Bytes), o.Data, o.Dir))
+	}
 	for _, l := range f.Listeners {
 		row(l.Protocol, l.Address, fmt.Sprintf("%s, advertised %s, %s", l.View, l.Advertised, l.Security))
+	}
+	if f.CorePorts != "" {
+		row("core ports", f.CorePorts, "")
 	}
 	row("admin", f.Admin, "http://"+f.Admin+"/healthz  /readyz  /v1/status")
 	row("security", f.Security, "")
@@ -123,10 +142,9 @@ func (r *recoveryFacts) take(rec *segment.Recovery) {
 func (r *recoveryFacts) words() string {
 	var s []string
 	if r.Partitions == 0 {
-		s = append(s, "empty")
-	} else {
-		s = append(s, fmt.Sprintf("recovered %d partitions", r.Partitions))
+		return "empty"
 	}
+	s = append(s, fmt.Sprintf("recovered %d partitions", r.Partitions))
 	if !r.Clean && r.Replayed > 0 {
 		s = append(s, fmt.Sprintf("replayed %s", formatSize(r.Replayed)))
 	}

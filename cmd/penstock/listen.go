@@ -13,6 +13,7 @@ import (
 	"github.com/penstock/penstock/core"
 	"github.com/penstock/penstock/netio"
 	"github.com/penstock/penstock/netio/admin"
+	"github.com/penstock/penstock/perf"
 	"github.com/penstock/penstock/segment"
 	"github.com/penstock/penstock/shard/kafka"
 )
@@ -30,6 +31,64 @@ func splitHostPort(s string) (host string, port int32, ok bool) {
 
 func joinHostPort(host string, port int) string { return net.JoinHostPort(host, strconv.Itoa(port)) }
 
+// corePorts is how many per-core ports there are.
+func (s *server) corePorts() int {
+	sign := ""
+	if s.cfg.CorePorts == "auto" {
+		sign = perf.Container()
+	}
+	if s.cfg.CorePorts == "off" || sign != "" {
+		s.facts.CorePorts = "off"
+		if sign != "" {
+			s.facts.CorePorts = fmt.Sprintf("off: this looks like a container (%s); --core-ports on opens them", sign)
+		}
+		return 0
+	}
+	return min(s.facts.Shards, coresMax)
+}
+
+// binds lists the addresses of the Kafka ports, the normal one first.
+func (s *server) binds() []string {
+	out := []string{s.cfg.Kafka}
+	host, _, _ := splitHostPort(s.cfg.Kafka)
+	for i := range s.corePorts() {
+		out = append(out, joinHostPort(host, s.cfg.CorePort+i))
+	}
+	return out
+}
+
+// openAdmin comes before what takes long, so that /readyz can say what goes on.
+func (s *server) openAdmin() (err error) {
+	s.admin, err = admin.Listen(s.cfg.Admin, admin.Source{Health: s.health, Ready: s.isReady, Status: s.status})
+	if err != nil {
+		return portError(err, s.cfg.Admin, "--admin")
+	}
+	s.facts.Admin = s.admin.Addr()
+	return nil
+}
+
+// tryPorts finds out before the recovery whether the ports can be had after it.
+func (s *server) tryPorts() error {
+	for i, addr := range s.binds() {
+		l, err := net.Listen("tcp", addr)
+		if err != nil {
+			return portError(err, addr, portFlag(i > 0))
+		}
+		if err := l.Close(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// portFlag names the setting to change.
+func portFlag(ofCore bool) string {
+	if ofCore {
+		return "--core-port, or switch these ports off with --core-ports off"
+	}
+	return "--kafka"
+}
+
 // listen opens the ports last: whoever connects is served.
 func (s *server) listen() error {
 	limit := netio.NewLimit(s.connectionsMax())
@@ -45,7 +104,7 @@ func (s *server) listen() error {
 		}
 		l, err := netio.Listen(c.Bind, i, next, limit)
 		if err != nil {
-			return portError(err, c.Bind, map[bool]string{true: "--kafka", false: "--core-port, or switch these ports off with --core-ports off"}[c.Core == core.NormalView])
+			return portError(err, c.Bind, portFlag(c.Core != core.NormalView))
 		}
 		s.listeners = append(s.listeners, l)
 		c.Bind = l.Addr().String()
@@ -54,12 +113,6 @@ func (s *server) listen() error {
 		}
 		s.facts.Listeners = append(s.facts.Listeners, s.describe(c))
 	}
-	var err error
-	s.admin, err = admin.Listen(s.cfg.Admin, admin.Source{Health: s.health, Ready: s.isReady, Status: s.status})
-	if err != nil {
-		return portError(err, s.cfg.Admin, "--admin")
-	}
-	s.facts.Admin = s.admin.Addr()
 	s.facts.Security = "off, loopback only: nobody is authenticated yet"
 	if !loopback(s.cfg.Kafka) {
 		s.facts.Security = "INSECURE: everybody who reaches " + s.cfg.Kafka + " may read, write and delete everything"
@@ -101,10 +154,11 @@ func (s *server) connectionsMax() int {
 
 // isReady is nil while clients are served.
 func (s *server) isReady() error {
-	if !s.serving.Load() {
-		return errors.New("the broker is starting or stopping")
+	r := s.running.Load()
+	if phase := *s.phase.Load(); phase != phaseServing || r == nil {
+		return errors.New("the broker is " + phase)
 	}
-	for i, sh := range s.shards {
+	for i, sh := range r.shards {
 		if f := sh.Stats().Failed; f != "" {
 			return fmt.Errorf("shard %d acknowledges nothing any more: %s", i, f)
 		}
@@ -112,11 +166,18 @@ func (s *server) isReady() error {
 	return nil
 }
 
-// health asks every loop to turn.
+// health asks every loop to turn. A loop that has ended is not stuck.
 func (s *server) health() error {
-	for i, l := range s.loops {
+	r := s.running.Load()
+	if r == nil {
+		return nil // starting; whoever answers is alive
+	}
+	for i, l := range r.loops {
 		turned := make(chan struct{})
-		go l.Do(func() { close(turned) })
+		go func() {
+			l.Do(func() {})
+			close(turned)
+		}()
 		select {
 		case <-turned:
 		case <-time.After(healthPatient):
@@ -133,11 +194,17 @@ func (s *server) status() any {
 		Loop  netio.Stats `json:"loop"`
 		Stats any         `json:"stats"`
 	}
-	var shards []shardStatus
-	for i, sh := range s.shards {
-		shards = append(shards, shardStatus{i, s.loops[i].Stats(), sh.Stats()})
+	out := map[string]any{"state": *s.phase.Load(), "version": version}
+	r := s.running.Load()
+	if r == nil {
+		return out
 	}
-	return map[string]any{"facts": s.facts, "shards": shards, "catalog_revision": s.meta.Catalog().Load().Revision}
+	var shards []shardStatus
+	for i, sh := range r.shards {
+		shards = append(shards, shardStatus{i, r.loops[i].Stats(), sh.Stats()})
+	}
+	out["facts"], out["shards"], out["catalog_revision"] = r.facts, shards, r.catalog.Load().Revision
+	return out
 }
 
 func (s *server) topicDefaults() core.TopicConfig {

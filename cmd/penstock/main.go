@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/penstock/penstock/core"
 )
 
 // Exit codes beside 0 and 1 (sysexits.h and the shell's conventions).
@@ -27,35 +29,77 @@ func (e *exitError) Error() string { return e.err.Error() }
 func (e *exitError) Unwrap() error { return e.err }
 
 func main() {
-	root := &cobra.Command{
-		Use:           "penstock",
-		Short:         "A streaming broker: Kafka clients in and out, one durable log, a shard per core",
-		SilenceUsage:  true,
-		SilenceErrors: true,
-	}
-	root.AddCommand(serveCommand(), versionCommand())
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &exitError{exitUsage, err} })
-	if err := root.Execute(); err != nil {
+	if err := rootCommand().Execute(); err != nil {
 		fmt.Fprintln(os.Stderr, "penstock: "+err.Error())
 		var e *exitError
 		if errors.As(err, &e) {
 			os.Exit(e.code)
 		}
-		if strings.HasPrefix(err.Error(), "unknown command") {
-			os.Exit(exitUsage)
-		}
 		os.Exit(1)
 	}
+}
+
+func rootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "penstock",
+		Short: "A streaming broker: Kafka clients in and out, one durable log, a shard per core",
+		Long: `Penstock is a streaming broker in one binary. Kafka clients write to it and read from
+it, unchanged; records land on one durable log, one shard per core.
+
+  penstock serve        needs no configuration: data in ./data, Kafka on 127.0.0.1:9092`,
+		SilenceUsage:      true,
+		SilenceErrors:     true,
+		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
+		Args:              cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return cmd.Help()
+			}
+			return usage("there is no command %q%s", args[0], hint(args[0], []string{"serve", "version", "help"}, "penstock --help lists them"))
+		},
+	}
+	root.AddCommand(serveCommand(), versionCommand())
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		name, known := strings.TrimPrefix(err.Error(), "unknown flag: "), []string{"--config", "--set", "--help"}
+		for _, s := range names("") {
+			known = append(known, "--"+flagName(s))
+		}
+		if name == err.Error() {
+			known = nil // it is another mistake
+		}
+		return usage("%w%s", err, hint(name, known, cmd.CommandPath()+" --help lists the flags"))
+	})
+	return root
+}
+
+// hint is the nearest name, if one is near, and where all of them are.
+func hint(name string, known []string, where string) string {
+	if s := core.DidYouMean(name, known); s != "" {
+		return s + " (" + where + ")"
+	}
+	return "; " + where
+}
+
+// noArgs is cobra.NoArgs in words that fit.
+func noArgs(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usage("%s takes no %q; %s --help lists what it takes", cmd.CommandPath(), args[0], cmd.CommandPath())
+	}
+	return nil
+}
+
+func usage(format string, args ...any) error {
+	return &exitError{exitUsage, fmt.Errorf(format, args...)}
 }
 
 func versionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
 		Short: "Print the version",
-		Args:  cobra.NoArgs,
+		Args:  noArgs,
 		Run: func(cmd *cobra.Command, _ []string) {
 			f := newFacts()
-			fmt.Fprintf(cmd.OutOrStdout(), "penstock %s  %s %s %s\n", f.Version, f.Go, f.Platform, f.Commit)
+			fmt.Fprintln(cmd.OutOrStdout(), f.title())
 		},
 	}
 }

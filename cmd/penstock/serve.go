@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/lmittmann/tint"
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 
 	"github.com/penstock/penstock/core"
 )
@@ -29,7 +31,7 @@ func serveCommand() *cobra.Command {
 		Example: `  penstock serve                                    data in ./data, Kafka on 127.0.0.1:9092
   penstock serve --data /var/lib/penstock --shards 4
   penstock serve --config penstock.yaml --set num.partitions=8 --set retention.ms=3600000`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			given := map[string]string{}
 			for name, v := range flags {
@@ -47,21 +49,76 @@ func serveCommand() *cobra.Command {
 			return serve(cfg)
 		},
 	}
-	cmd.Flags().StringVar(&file, "config", "", "YAML file with settings")
-	cmd.Flags().StringArrayVar(&sets, "set", nil, "a Kafka setting of the broker or a default for topics, key=value (repeatable)")
+	cmd.Flags().StringVar(&file, "config", "", "YAML `file` with settings")
+	cmd.Flags().StringArrayVar(&sets, "set", nil, "a Kafka setting of the broker or a default for topics, `key=value` (repeatable)")
+	cmd.Flags().SortFlags = false
 	for _, s := range settings {
 		if strings.Contains(s.name, "/") {
 			continue
 		}
 		v := new(string)
 		flags[s.name] = v
-		usage := fmt.Sprintf("%s [%s]", s.doc, envName(s.name))
-		cmd.Flags().StringVar(v, flagName(s.name), s.def, usage)
+		*v = s.def
+		cmd.Flags().Var(flagValue{v, s}, flagName(s.name), s.doc)
 		if s.def == "false" || s.def == "true" {
 			cmd.Flags().Lookup(flagName(s.name)).NoOptDefVal = "true"
 		}
 	}
+	help := cmd.HelpFunc()
+	cmd.SetHelpFunc(func(cmd *cobra.Command, args []string) {
+		help(cmd, args)
+		helpSettings(cmd.OutOrStdout())
+	})
 	return cmd
+}
+
+// flagValue is a setting as a flag: its text is looked at with all the others'.
+type flagValue struct {
+	v *string
+	s setting
+}
+
+func (f flagValue) String() string     { return *f.v }
+func (f flagValue) Set(v string) error { *f.v = v; return nil }
+
+// Type is the word that the help shows for a value.
+func (f flagValue) Type() string {
+	switch d := f.s.def; {
+	case d == "true" || d == "false":
+		return "bool"
+	case strings.HasSuffix(d, "iB"):
+		return "size"
+	case f.s.name == "data" || f.s.name == "arena_dir":
+		return "dir"
+	case f.s.name == "kafka" || f.s.name == "admin":
+		return "host:port"
+	case f.s.name == "advertised":
+		return "host[:port]"
+	case d != "" && strings.Trim(d, "0123456789") == "":
+		return "number"
+	}
+	return "word"
+}
+
+// helpSettings lists what --set takes.
+func helpSettings(w io.Writer) {
+	for _, section := range []struct{ name, title string }{
+		{brokerSection, "Settings of the broker (--set, or under broker: in the file)"},
+		{topicSection, "Defaults for topics (--set, or under topic_defaults: in the file)"},
+	} {
+		fmt.Fprintf(w, "\n%s:\n", section.title)
+		for _, s := range settings {
+			if name, ok := strings.CutPrefix(s.name, section.name); ok {
+				fmt.Fprintf(w, "  %-34s %s (%s)\n", name, strings.TrimSuffix(s.doc, "."), s.def)
+			}
+		}
+	}
+	fmt.Fprintf(w, `
+Every setting is also a key of the file, with _ for -, and a variable of the environment:
+  --arena-dir       arena_dir: ...                     PENSTOCK_ARENA_DIR
+  --set a.b=c       broker: or topic_defaults: a.b: c  PENSTOCK_BROKER__A_B, PENSTOCK_TOPIC_DEFAULTS__A_B
+Flags win over the environment, and that over the file.
+`)
 }
 
 func flagName(setting string) string { return strings.ReplaceAll(setting, "_", "-") }
@@ -91,8 +148,8 @@ func takeSets(sets []string, given map[string]string) error {
 
 // newLogger is text on a terminal and JSON lines elsewhere, unless the settings say.
 func newLogger(form string) (l *slog.Logger, text bool) {
-	st, err := os.Stdout.Stat()
-	terminal := err == nil && st.Mode()&os.ModeCharDevice != 0
+	_, err := unix.IoctlGetTermios(int(os.Stdout.Fd()), unix.TCGETS)
+	terminal := err == nil
 	if form == "text" || form == "auto" && terminal {
 		_, plain := os.LookupEnv("NO_COLOR")
 		h := tint.NewTextHandler(os.Stderr, &tint.Options{TimeFormat: time.TimeOnly, NoColor: plain || !terminal})

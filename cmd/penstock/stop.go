@@ -8,7 +8,7 @@ import (
 
 // stop drains, syncs, and writes the clean marker last.
 func (s *server) stop() error {
-	s.serving.Store(false)
+	s.enter(phaseStopping)
 	for _, l := range s.listeners {
 		if err := l.Close(); err != nil {
 			s.log.Warn("close a listener", "error", err.Error())
@@ -35,6 +35,9 @@ func (s *server) stop() error {
 	if err := s.markClean(); err != nil {
 		return err
 	}
+	if err := s.dropArena(); err != nil {
+		s.log.Warn("the arenas stay behind; they hold nothing", "error", err.Error())
+	}
 	return errors.Join(s.admin.Close(), s.unlock())
 }
 
@@ -50,7 +53,7 @@ func (s *server) markClean() error {
 
 // abandon ends a server whose storage has failed: nothing more is written.
 func (s *server) abandon() error {
-	s.serving.Store(false)
+	s.enter(phaseStopping)
 	for _, l := range s.listeners {
 		_ = l.Close() // the process ends
 	}
