@@ -51,6 +51,7 @@ func (j *syncJob) Done() {
 	}
 	for _, t := range j.trims {
 		if err == nil {
+			t.l.kept = max(t.l.kept, t.to)
 			s.unlinkBelow(t.l, t.to)
 		}
 		if t.done != nil {

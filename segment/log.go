@@ -15,14 +15,15 @@ type Log struct {
 	id                  core.PartitionID
 	cfg                 LogConfig
 	start, durable, end core.Offset
-	segs                []*segfile // in order; the last one grows unless it is sealed
-	chunks              []*chunk   // the tail: bytes that may not be in a file yet, in order
-	pend                []span     // of these, what no journal group holds yet
-	held                span       // journaled above a gap that only a segment sync closes
-	mark                mark       // of the latest checkpoint
-	hint                mark       // where recovery began
-	at, place           int        // in the store's list, and in its checkpoint
-	bad                 error      // why it takes no appends
+	kept                core.Offset // the start that survives a power cut
+	segs                []*segfile  // in order; the last one grows unless it is sealed
+	chunks              []*chunk    // the tail: bytes that may not be in a file yet, in order
+	pend                []span      // of these, what no journal group holds yet
+	held                span        // journaled above a gap that only a segment sync closes
+	mark                mark        // of the latest checkpoint
+	hint                mark        // where recovery began
+	at, place           int         // in the store's list, and in its checkpoint
+	bad                 error       // why it takes no appends
 	gone                bool
 	waiting             []func() // lookups that wait for a segment to be loaded
 	since               int64    // Wall of the oldest record that is not durable (interval)

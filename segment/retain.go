@@ -13,13 +13,15 @@ func (l *Log) Trim(to core.Offset, done func(error)) {
 	case to > l.end:
 		done(core.ErrOffsetRange)
 		return
-	case to <= l.start:
+	case to <= l.kept:
 		done(nil)
 		return
 	}
-	l.start = to
-	s.remark(l)
-	s.trims = append(s.trims, trim{l, to, done})
+	if to > l.start {
+		l.start = to
+		s.remark(l)
+	}
+	s.trims = append(s.trims, trim{l, l.start, done}) // one that is under way may be above it
 }
 
 // unlinkBelow deletes the segments below a durable log start. A segment that is still

@@ -174,7 +174,7 @@ func shardDir(id core.ShardID) string { return "shards/" + itoa(int(id)) }
 func (s *Store) Open(id core.PartitionID, c LogConfig, r *Recovered) *Log {
 	l := &Log{s: s, id: id, cfg: c, at: len(s.logs), place: s.placesMax}
 	if r != nil {
-		l.start, l.end, l.durable = r.Start, r.End, r.End
+		l.start, l.kept, l.end, l.durable = r.Start, r.Start, r.End, r.End
 		l.segs, l.mark, l.hint = r.segs, r.mark, r.hint
 		if r.Quarantined != nil {
 			l.bad = core.ErrQuarantined
