@@ -9,6 +9,7 @@ import (
 
 	"github.com/penstock/penstock/core"
 	"github.com/penstock/penstock/shard/kafka"
+	"github.com/penstock/penstock/shard/kafka/group"
 )
 
 // config is what a start is made of. Each field is set by one entry of settings.
@@ -81,7 +82,7 @@ var settings = append([]setting{
 	{brokerSection + "group.initial.rebalance.delay.ms", "3000", "how long the first rebalance of a group waits for more members", intRange(func(c *config, n int64) { c.RebalanceMs = n }, 0, 3600_000)},
 	{brokerSection + "group.min.session.timeout.ms", "6000", "smallest session timeout of a group member", intRange(func(c *config, n int64) { c.SessionMinMs = n }, 1, math.MaxInt32)},
 	{brokerSection + "group.max.session.timeout.ms", "1800000", "largest session timeout of a group member", intRange(func(c *config, n int64) { c.SessionMaxMs = n }, 1, math.MaxInt32)},
-	{brokerSection + "group.max.size", "2147483647", "most members of a group", intRange(func(c *config, n int64) { c.GroupSizeMax = int(n) }, 1, math.MaxInt32)},
+	{brokerSection + "group.max.size", strconv.Itoa(group.DefaultMembersMax), "most members of a group", intRange(func(c *config, n int64) { c.GroupSizeMax = int(n) }, 1, math.MaxInt32)},
 	{brokerSection + "offsets.retention.minutes", "10080", "how long the offsets of an empty group are kept", intRange(func(c *config, n int64) { c.OffsetsMin = n }, 1, math.MaxInt32)},
 }, topicSettings()...)
 

@@ -265,17 +265,6 @@ func TestDescribeConfigsGivesSourceSynonymsAndType(t *testing.T) {
 	}
 }
 
-func TestAppendAndSubtractEditLists(t *testing.T) {
-	for _, c := range []struct {
-		list, edit, want string
-		add              bool
-	}{{"delete", "compact", "delete,compact", true}, {"delete", "delete", "delete", true}, {"delete,compact", "compact", "delete", false}, {"delete", "x", "delete", false}} {
-		if got := editList(c.list, c.edit, c.add); got != c.want {
-			t.Errorf("%+v: %q", c, got)
-		}
-	}
-}
-
 func TestDescribeTopicPartitionsGoesOnFromItsCursor(t *testing.T) {
 	f := newFake(t, normalListener, Options{})
 	f.topic("a", 0, 0, 0)

@@ -110,8 +110,10 @@ func (s *Session) describePartitions(name string, first, limit int) (out kmsg.De
 	return out, -1
 }
 
-// DescribeLogDirs (35), versions 1 to 5: the one data directory, and the size of each
-// partition in it. Free space is not told (-1).
+// DescribeLogDirs (35), versions 1 to 5: the one data directory, with the size of each
+// partition in it and, from 4 on, of its file system. A partition that cannot be read is
+// left out, since it has no size that could be told; if that is so for all, the directory
+// is KAFKA_STORAGE_ERROR. Nothing is cordoned, and no log lags or is a future one.
 func (s *Session) onDescribeLogDirs(sl *slot, h *codec.Header, fx *session.Effects) {
 	req := kmsg.NewPtrDescribeLogDirsRequest()
 	if !s.decode(req, h) {
@@ -119,6 +121,10 @@ func (s *Session) onDescribeLogDirs(sl *slot, h *codec.Header, fx *session.Effec
 	}
 	dir := kmsg.NewDescribeLogDirsResponseDir()
 	dir.Dir = s.opt.LogDir
+	if s.opt.Disk != nil {
+		dir.TotalBytes, dir.UsableBytes = s.opt.Disk()
+	}
+	sizes := 0
 	// A partition is told by the broker that leads it, or its bytes would count once per core.
 	ask := func(t *core.Topic, indexes []int32) {
 		indexes = slices.DeleteFunc(indexes, func(i int32) bool { return s.node(t.Partitions[i]) != s.self() })
@@ -130,8 +136,13 @@ func (s *Session) onDescribeLogDirs(sl *slot, h *codec.Header, fx *session.Effec
 		out.Partitions = make([]kmsg.DescribeLogDirsResponseDirTopicPartition, len(indexes))
 		for i, index := range indexes {
 			p := &out.Partitions[i]
-			p.Partition = index
-			ticket := s.expect(sl, func(c *session.Completion) { p.Size = c.Size })
+			p.Partition, p.Size = index, -1
+			ticket := s.expect(sl, func(c *session.Completion) {
+				if c.Outcome == core.Done {
+					p.Size = c.Size
+					sizes++
+				}
+			})
 			fx.Query = append(fx.Query, session.Query{Ticket: ticket, Kind: session.QuerySize, Epoch: -1,
 				Partition: core.PartitionID{Topic: t.ID, Index: index}})
 		}
@@ -158,7 +169,18 @@ func (s *Session) onDescribeLogDirs(sl *slot, h *codec.Header, fx *session.Effec
 	}
 	s.whenDone(sl, func(sl *slot) {
 		resp := kmsg.NewPtrDescribeLogDirsResponse()
+		if dir.Topics = withSizes(dir.Topics); sizes == 0 && len(sl.takers) > 0 {
+			dir.ErrorCode = codec.KafkaStorageError
+		}
 		resp.Dirs = append(resp.Dirs, dir)
 		s.answer(sl, resp)
 	})
+}
+
+// withSizes leaves out the partitions without one.
+func withSizes(topics []kmsg.DescribeLogDirsResponseDirTopic) []kmsg.DescribeLogDirsResponseDirTopic {
+	for i := range topics {
+		topics[i].Partitions = slices.DeleteFunc(topics[i].Partitions, func(p kmsg.DescribeLogDirsResponseDirTopicPartition) bool { return p.Size < 0 })
+	}
+	return slices.DeleteFunc(topics, func(t kmsg.DescribeLogDirsResponseDirTopic) bool { return len(t.Partitions) == 0 })
 }

@@ -3,7 +3,6 @@ package kafka
 import (
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -67,8 +66,8 @@ func (s *Session) describeTopic(out *kmsg.DescribeConfigsResponseResource, req *
 			if source == sourceTopic {
 				c.ConfigSynonyms = append(c.ConfigSynonyms, synonym(k.Name, *c.Value, sourceTopic))
 			}
-			if source == sourceBroker {
-				c.ConfigSynonyms = append(c.ConfigSynonyms, synonym(k.Name, *c.Value, sourceBroker))
+			if s.brokerSets(k.Name) {
+				c.ConfigSynonyms = append(c.ConfigSynonyms, synonym(k.Name, s.opt.Defaults.Value(k.Name), sourceBroker))
 			}
 			c.ConfigSynonyms = append(c.ConfigSynonyms, synonym(k.Name, builtin.Value(k.Name), sourceDefault))
 		}
@@ -161,7 +160,8 @@ const (
 )
 
 // IncrementalAlterConfigs (44), versions 0 and 1: set, delete, and append and subtract
-// on settings that are lists. Null, as for delete, goes back to the default.
+// on settings that are lists, which the catalog's writer edits as they are when it decides.
+// Null, as for delete, goes back to the default.
 func (s *Session) onIncrementalAlterConfigs(sl *slot, h *codec.Header, fx *session.Effects) {
 	req := kmsg.NewPtrIncrementalAlterConfigsRequest()
 	if !s.decode(req, h) {
@@ -172,20 +172,20 @@ func (s *Session) onIncrementalAlterConfigs(sl *slot, h *codec.Header, fx *sessi
 	for i := range req.Resources {
 		in, out := &req.Resources[i], &resp.Resources[i]
 		out.ResourceType, out.ResourceName = in.ResourceType, in.ResourceName
-		cmd := core.Command{Kind: core.AlterTopic, Topic: in.ResourceName, Set: map[string]*string{}, DryRun: req.ValidateOnly}
-		if out.ErrorCode, out.ErrorMessage = s.operations(&cmd, in); out.ErrorCode == codec.NoError {
+		cmd := core.Command{Kind: core.AlterTopic, Topic: in.ResourceName, Set: map[string]*string{}, Edit: map[string]core.ListEdit{}, DryRun: req.ValidateOnly}
+		if out.ErrorCode, out.ErrorMessage = operations(&cmd, in); out.ErrorCode == codec.NoError {
 			s.alter(sl, in.ResourceType, cmd, &out.ErrorCode, &out.ErrorMessage, fx)
 		}
 	}
 	s.whenDone(sl, func(sl *slot) { s.answer(sl, resp) })
 }
 
-// operations turns the operations on one resource into a set of values.
-func (s *Session) operations(cmd *core.Command, in *kmsg.IncrementalAlterConfigsRequestResource) (int16, *string) {
-	t := s.host.Catalog().Topic(in.ResourceName)
+// operations turns the operations on one resource into a set of values and edits.
+func operations(cmd *core.Command, in *kmsg.IncrementalAlterConfigsRequestResource) (int16, *string) {
 	for i := range in.Configs {
 		c := &in.Configs[i]
-		if _, twice := cmd.Set[c.Name]; twice {
+		_, twice := cmd.Set[c.Name]
+		if _, edited := cmd.Edit[c.Name]; twice || edited {
 			return codec.InvalidRequest, text("the request names the setting " + c.Name + " more than once")
 		}
 		switch {
@@ -199,8 +199,8 @@ func (s *Session) operations(cmd *core.Command, in *kmsg.IncrementalAlterConfigs
 			return codec.InvalidConfig, text("the setting " + c.Name + " is not a list: append and subtract do not apply")
 		case c.Value == nil:
 			return codec.InvalidRequest, text("the operation on " + c.Name + " has no value")
-		case t != nil:
-			cmd.Set[c.Name] = text(editList(t.Config.Value(c.Name), *c.Value, c.Op == opAppend))
+		default:
+			cmd.Edit[c.Name] = core.ListEdit{Elements: *c.Value, Remove: c.Op == opSubtract}
 		}
 	}
 	return codec.NoError, nil
@@ -213,18 +213,4 @@ func isList(key string) bool {
 		}
 	}
 	return false
-}
-
-// editList adds the elements of edit to a list, or takes them away.
-func editList(list, edit string, add bool) string {
-	have := strings.Split(list, ",")
-	for e := range strings.SplitSeq(edit, ",") {
-		e = strings.TrimSpace(e)
-		if at := slices.Index(have, e); at >= 0 && !add {
-			have = slices.Delete(have, at, at+1)
-		} else if at < 0 && add {
-			have = append(have, e)
-		}
-	}
-	return strings.Join(have, ",")
 }

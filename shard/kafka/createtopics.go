@@ -103,9 +103,14 @@ func (s *Session) sourceOf(t *core.Topic, key string) int8 {
 	if _, ok := t.Set[key]; ok {
 		return sourceTopic
 	}
-	builtin := core.DefaultTopicConfig()
-	if t.Config.Value(key) != builtin.Value(key) {
+	if s.brokerSets(key) {
 		return sourceBroker
 	}
 	return sourceDefault
+}
+
+// brokerSets says whether the broker's own default differs from Kafka's.
+func (s *Session) brokerSets(key string) bool {
+	builtin := core.DefaultTopicConfig()
+	return s.opt.Defaults.Value(key) != builtin.Value(key)
 }

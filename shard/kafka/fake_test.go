@@ -17,26 +17,28 @@ import (
 // fake is a shard with partitions in memory and one connection. Completions are queued,
 // as a shard does it, and given by run.
 type fake struct {
-	t          testing.TB
-	mono       time.Duration
-	catalog    *core.Catalog
-	cluster    *core.Cluster
-	logs       map[core.PartitionID]*fakeLog
-	s          session.Session
-	fx         session.Effects
-	queue      []session.Completion
-	waits      []session.Wait
-	out        []byte
-	pending    []byte // input not used yet
-	closed     bool
-	paused     bool
-	hold       bool // completions stay in the queue
-	next       int32
-	pid        int64
-	calls      []session.Call
-	refuse     core.Code           // of appends
-	refuseRead map[int32]core.Code // of partitions, by index
-	service    func(*session.Call) session.Completion
+	t            testing.TB
+	mono         time.Duration
+	catalog      *core.Catalog
+	cluster      *core.Cluster
+	logs         map[core.PartitionID]*fakeLog
+	s            session.Session
+	fx           session.Effects
+	queue        []session.Completion
+	waits        []session.Wait
+	out          []byte
+	pending      []byte // input not used yet
+	closed       bool
+	paused       bool
+	hold         bool // completions stay in the queue
+	next         int32
+	pid          int64
+	calls        []session.Call
+	refuse       core.Code           // of appends
+	refuseRead   map[int32]core.Code // of partitions, by index
+	refuseChange core.Code
+	commands     []core.Command // that alter
+	service      func(*session.Call) session.Completion
 
 	deadline time.Duration // that the session has set
 	extents  []core.Extent // that were given out
@@ -243,6 +245,9 @@ func (f *fake) holding() (n int) {
 func (f *fake) query(q *session.Query) session.Completion {
 	l := f.log(q.Partition)
 	c := session.Completion{Ticket: q.Ticket, LogStart: l.start, HighWatermark: l.end, LastStable: l.end, End: l.end, Epoch: 3, Base: -1, Timestamp: -1, Size: 11}
+	if code := f.refuseRead[q.Partition.Index]; code != core.OK {
+		return session.Completion{Ticket: q.Ticket, Outcome: core.Refused, Code: code}
+	}
 	switch q.Kind {
 	case session.QueryTime:
 		if q.Arg <= 500 && l.end > 0 {
@@ -267,7 +272,12 @@ func (f *fake) query(q *session.Query) session.Completion {
 func (f *fake) change(ch *session.Change) session.Completion {
 	cmd := &ch.Command
 	r := &core.CommandResult{}
+	if f.refuseChange != core.OK {
+		return session.Completion{Ticket: ch.Ticket, Outcome: core.Refused, Code: f.refuseChange}
+	}
 	switch cmd.Kind {
+	case core.AlterTopic:
+		f.commands = append(f.commands, *cmd)
 	case core.AllocateProducerID:
 		f.pid++
 		r.ProducerID = f.pid

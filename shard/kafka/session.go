@@ -20,9 +20,12 @@ type Options struct {
 	IdleMax      time.Duration    // connections.max.idle.ms: 10 min
 	AutoCreate   bool             // auto.create.topics.enable
 	OffsetsTopic string           // __consumer_offsets
-	Defaults     core.TopicConfig // of topics that do not set a key
+	Defaults     core.TopicConfig // of topics that do not set a key: those of core
 	Broker       []BrokerSetting  // what DescribeConfigs shows of a broker
-	LogDir       string           // what DescribeLogDirs shows
+	LogDir       string           // the absolute path that DescribeLogDirs shows
+	// Disk is the size of the file system of LogDir, and what of it can be used; -1: not
+	// known. It is called on the loop and may not block. nil: not known.
+	Disk func() (total, usable int64)
 }
 
 // BrokerSetting is one setting of the broker that is honoured, for DescribeConfigs.
@@ -99,6 +102,9 @@ func New(h session.Host, c core.ConnInfo, opt Options) session.Session {
 	}
 	if opt.OffsetsTopic == "" {
 		opt.OffsetsTopic = offsetsName
+	}
+	if opt.Defaults == (core.TopicConfig{}) {
+		opt.Defaults = core.DefaultTopicConfig()
 	}
 	return &Session{host: h, info: c, opt: opt, active: h.Mono()}
 }

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"sort"
+	"strings"
 
 	"github.com/penstock/penstock/core"
 )
@@ -170,7 +171,35 @@ func (c *Controller) alterTopic(cmd *core.Command) core.CommandResult {
 			t.Set[k] = *v
 		}
 	}
+	for k, e := range cmd.Edit {
+		list, ok := t.Set[k]
+		if !ok {
+			list = c.opt.Defaults.Value(k)
+		}
+		t.Set[k] = editList(list, e)
+	}
 	return c.put(id, t, cmd.DryRun)
+}
+
+// editList is the list with the edit made; an empty one has no elements.
+func editList(list string, e core.ListEdit) string {
+	var have []string
+	for s := range strings.SplitSeq(list, ",") {
+		if s = strings.TrimSpace(s); s != "" {
+			have = append(have, s)
+		}
+	}
+	for s := range strings.SplitSeq(e.Elements, ",") {
+		s = strings.TrimSpace(s)
+		at := slices.Index(have, s)
+		switch {
+		case at >= 0 && e.Remove:
+			have = slices.Delete(have, at, at+1)
+		case at < 0 && !e.Remove && s != "":
+			have = append(have, s)
+		}
+	}
+	return strings.Join(have, ",")
 }
 
 // allocateProducerID gives an id that was never given before, also across crashes: a

@@ -200,3 +200,37 @@ func TestTheFileIsRewrittenWhenEventsOutweighIt(t *testing.T) {
 		t.Errorf("revision %d after the rewrite, want %d", got, rev)
 	}
 }
+
+// Two clients that append at the same time both have what they asked for: the writer
+// edits the list that is there, not the one that a client has read.
+func TestListsAreEditedAsTheyAreWhenTheCommandIsDecided(t *testing.T) {
+	for _, c := range []struct {
+		list string
+		edit core.ListEdit
+		want string
+	}{
+		{"delete", core.ListEdit{Elements: "compact"}, "delete,compact"},
+		{"delete", core.ListEdit{Elements: "delete"}, "delete"},
+		{"", core.ListEdit{Elements: " a, b ,,a"}, "a,b"},
+		{"delete , compact", core.ListEdit{Elements: "compact", Remove: true}, "delete"},
+		{"delete", core.ListEdit{Elements: "x", Remove: true}, "delete"},
+		{"delete", core.ListEdit{Elements: "delete", Remove: true}, ""},
+	} {
+		if got := editList(c.list, c.edit); got != c.want {
+			t.Errorf("%+v: %q", c, got)
+		}
+	}
+	c := mustOpen(t, fakefs.New(), 1)
+	c.Do(create("t", 1))
+	alter := func(e core.ListEdit) core.CommandResult {
+		return c.Do(core.Command{Kind: core.AlterTopic, Topic: "t", Edit: map[string]core.ListEdit{"cleanup.policy": e}})
+	}
+	if r := alter(core.ListEdit{Elements: "delete"}); r.Code != core.OK || r.Topic.Set["cleanup.policy"] != "delete" {
+		t.Errorf("%+v", r)
+	}
+	for _, e := range []core.ListEdit{{Elements: "compact"}, {Elements: "delete", Remove: true}} {
+		if r := alter(e); r.Code != core.ErrInvalidConfig {
+			t.Errorf("%+v: %+v", e, r)
+		}
+	}
+}

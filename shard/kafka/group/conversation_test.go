@@ -270,6 +270,8 @@ func (p *talker) setOption(arg string) {
 		p.opt.InitialRebalanceDelay = d
 	case "members":
 		p.opt.MembersMax = n
+	case "promised":
+		p.opt.PromisedMax = n
 	case "bytes":
 		p.opt.MemberBytesMax = n
 	case "groups":

@@ -40,6 +40,7 @@ type Coordinator struct {
 	awake    bool              // the groups have been made from the fold
 	groups   map[string]*group // the live ones
 	list     []*group
+	promised int // ids that groups have promised
 	timers   timers
 	expiry   timer
 	compact  compaction
@@ -387,9 +388,12 @@ func (c *Coordinator) check() {
 		return
 	}
 	core.Assert(len(c.list) == len(c.groups), "the groups of a coordinator are not those of its list")
+	promised := 0
 	for i, g := range c.list {
 		core.Assert(g.index == i && c.groups[g.id] == g, "a group is not where it says")
+		promised += len(g.promised)
 		g.check()
 	}
+	core.Assert(promised == c.promised, "the ids that groups have promised are not counted right")
 	c.timers.check()
 }

@@ -173,12 +173,15 @@ func (g *group) joinNew(r *joinRequest) int16 {
 			return errNone
 		}
 		g.addAndRebalance(r, id)
+	case g.c.call.Version >= 4 && g.c.promised >= g.c.opt.PromisedMax:
+		return errCoordinatorNotAvailable // they come again
 	case g.c.call.Version >= 4:
 		t := &timer{kind: pendingTimer, group: g, promise: id}
 		if g.promised == nil {
 			g.promised = map[string]*timer{}
 		}
 		g.promised[id] = t
+		g.c.promised++
 		g.c.timers.set(t, g.c.now+r.session)
 		g.c.refuseJoin(errMemberIDRequired, id)
 	default:
@@ -208,6 +211,7 @@ func (g *group) breakPromise(id string) {
 	if t := g.promised[id]; t != nil {
 		g.c.timers.stop(t)
 		delete(g.promised, id)
+		g.c.promised--
 	}
 }
 
