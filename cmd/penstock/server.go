@@ -33,6 +33,7 @@ const (
 	coreNodeBase  = 1001
 	offsetsTopic  = "__consumer_offsets"
 	offsetsParts  = 16
+	coresMax      = 8 // per-core ports
 	chunkBytes    = 64 << 10
 	probeLimit    = 50 * time.Millisecond
 	spareFiles    = 512 // descriptors kept from connections, beside the open segments' share
@@ -45,7 +46,6 @@ type server struct {
 	log       *slog.Logger
 	facts     facts
 	fs        segment.FS
-	arena     segment.FS
 	unlock    func() error
 	meta      *meta.Controller
 	changing  sync.Mutex // one command at a time, from whichever shard
@@ -55,10 +55,35 @@ type server struct {
 	workers   []*shard.Worker
 	listeners []*netio.Listener
 	admin     *admin.Server
-	serving   atomic.Bool
 	failed    chan error
 	disk      *disk
+
+	arena, lastArena       segment.FS // of this run, and of the last one if it did not stop
+	arenaDir, lastArenaDir string
+	arenaLock              *os.File // held until the process ends
+
+	// What the admin port shows, which is up before all else.
+	phase   atomic.Pointer[string]
+	running atomic.Pointer[running] // nil until clients are served
 }
+
+// running is what does not change any more once clients are served.
+type running struct {
+	facts   facts
+	loops   []*netio.Loop
+	shards  []*shard.Shard
+	catalog *atomic.Pointer[core.Catalog]
+}
+
+// Phases of a server, as /readyz and /v1/status name them.
+const (
+	phaseStarting   = "starting"
+	phaseRecovering = "recovering the data"
+	phaseServing    = "serving"
+	phaseStopping   = "stopping"
+)
+
+func (s *server) enter(phase string) { s.phase.Store(&phase) }
 
 // open brings everything up, lowest first. On an error what was opened is left to the
 // end of the process: nothing has been acknowledged.
@@ -69,26 +94,40 @@ func open(cfg *config, log *slog.Logger) (*server, error) {
 	if m := perf.Memory(); m > 0 {
 		debug.SetMemoryLimit(m * 3 / 4)
 	}
-	for _, step := range []func() error{s.openData, s.recover, s.ensureOffsets, s.layOut, s.startShards, s.listen} {
+	s.enter(phaseStarting)
+	for _, step := range []func() error{s.takeData, s.openAdmin, s.tryPorts, s.openData, s.recover, s.ensureOffsets, s.layOut, s.startShards, s.listen} {
 		if err := step(); err != nil {
 			return nil, err
 		}
 	}
-	s.serving.Store(true)
 	s.facts.ReadyMs = time.Since(begin).Milliseconds()
+	s.running.Store(&running{s.facts, s.loops, s.shards, s.meta.Catalog()})
+	s.enter(phaseServing)
 	return s, nil
 }
 
-// openData takes the data directory, and measures its disk.
-func (s *server) openData() error {
-	dir := s.cfg.Data
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+// takeData makes the data directory ours.
+func (s *server) takeData() error {
+	s.facts.CPUs, s.facts.Shards = perf.CPUs(), s.cfg.Shards
+	if s.facts.Shards == 0 {
+		s.facts.Shards = s.facts.CPUs
+	}
+	if err := os.MkdirAll(s.cfg.Data, 0o700); err != nil {
 		return fmt.Errorf("make the data directory: %w; choose another with --data", err)
 	}
 	var err error
-	if s.unlock, err = segment.Lock(dir); err != nil {
-		return err
+	if s.unlock, err = segment.Lock(s.cfg.Data); err == nil {
+		return nil
 	}
+	if errors.Is(err, fs.ErrPermission) || errors.Is(err, unix.EROFS) {
+		return fmt.Errorf("the data directory cannot be written: %w; make it writable for this user, or choose another with --data", err)
+	}
+	return err
+}
+
+// openData reads the catalog, and measures the disk.
+func (s *server) openData() error {
+	dir := s.cfg.Data
 	s.fs = segment.NewOSFS(dir)
 	free, err := s.fs.Free()
 	if err != nil {
@@ -107,13 +146,8 @@ func (s *server) openData() error {
 		return err
 	}
 	s.facts.Durability = durabilityFacts{def.Durability.String(), millis(sync.Median), millis(sync.Worst), sync.Count}
-	shards := s.cfg.Shards
-	if shards == 0 {
-		shards = perf.CPUs()
-	}
-	s.facts.Shards, s.facts.CPUs = shards, perf.CPUs()
 	s.facts.Arena, s.facts.Journal = s.cfg.Arena, s.cfg.Journal
-	s.meta, err = meta.Open(s.fs, meta.Options{Env: core.System{}, Shards: shards, Partitions: s.cfg.NumPartitions, Defaults: def, PartitionsMax: s.cfg.Partitions})
+	s.meta, err = meta.Open(s.fs, meta.Options{Env: core.System{}, Shards: s.facts.Shards, Partitions: s.cfg.NumPartitions, Defaults: def, PartitionsMax: s.cfg.Partitions})
 	if err != nil {
 		return err
 	}
@@ -121,31 +155,9 @@ func (s *server) openData() error {
 	return s.openArena()
 }
 
-// openArena chooses where the tails lie: memory if there is room for them, in a
-// directory that belongs to this data directory alone.
-func (s *server) openArena() error {
-	need := s.cfg.Arena * int64(s.facts.Shards)
-	dir := s.cfg.ArenaDir
-	if dir == "auto" {
-		dir = "/dev/shm"
-		var st unix.Statfs_t
-		if unix.Statfs(dir, &st) != nil || int64(st.Bavail)*st.Bsize < need+need/4 {
-			dir = s.cfg.Data
-		}
-	}
-	if dir != s.cfg.Data {
-		dir = filepath.Join(dir, "penstock-"+s.meta.ClusterID())
-	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return fmt.Errorf("make the directory of the arenas: %w; choose another with --arena-dir", err)
-	}
-	s.arena = segment.NewOSFS(dir)
-	s.facts.ArenaDir = perf.FileSystem(dir)
-	return nil
-}
-
 // recover makes the files say what was acknowledged, before anything else reads them.
 func (s *server) recover() error {
+	s.enter(phaseRecovering)
 	clean := true
 	if _, err := os.Stat(filepath.Join(s.cfg.Data, cleanMarker)); errors.Is(err, fs.ErrNotExist) {
 		clean = s.meta.Catalog().Load().Revision == 0 // a new directory has nothing to lose
@@ -179,8 +191,7 @@ func (s *server) layOut() error {
 		host, port = h, p
 	}
 	s.cluster.Listeners = []core.Listener{{Protocol: "kafka", Bind: s.cfg.Kafka, Core: core.NormalView, Advertised: host, Port: port}}
-	if s.cfg.CorePorts == "on" || s.cfg.CorePorts == "auto" && !perf.InContainer() {
-		s.cluster.Brokers = min(n, 8)
+	if s.cluster.Brokers = s.corePorts(); s.cluster.Brokers > 0 {
 		bindHost, _, _ := splitHostPort(s.cfg.Kafka)
 		for i := range s.cluster.Brokers {
 			s.cluster.Listeners = append(s.cluster.Listeners, core.Listener{Protocol: "kafka", Bind: joinHostPort(bindHost, s.cfg.CorePort+i), Core: i, Advertised: host, Port: int32(s.cfg.CorePort + i)})
@@ -193,7 +204,7 @@ func (s *server) layOut() error {
 func (s *server) startShards() error {
 	catalog := s.meta.Catalog()
 	known := func(p core.PartitionID) bool { _, ok := catalog.Load().Owner(p); return ok }
-	rec, err := segment.Recover(segment.RecoverConfig{FS: s.fs, Arena: s.arena, Shards: s.facts.Shards, Topics: known, Deleted: s.meta.IsDeleted, Clean: s.facts.Recovery.Clean})
+	rec, err := segment.Recover(segment.RecoverConfig{FS: s.fs, Arena: s.lastArena, Shards: s.facts.Shards, Topics: known, Deleted: s.meta.IsDeleted, Clean: s.facts.Recovery.Clean})
 	if err != nil {
 		return fmt.Errorf("recover the data in %s: %w", s.cfg.Data, err)
 	}
@@ -201,10 +212,16 @@ func (s *server) startShards() error {
 	if err := s.meta.Sweep(); err != nil {
 		return fmt.Errorf("forget deleted topics: %w", err)
 	}
+	if err := s.keepArena(); err != nil {
+		return err
+	}
 	for i := range s.facts.Shards {
 		if err := s.startShard(core.ShardID(i), rec); err != nil {
 			return err
 		}
+	}
+	if err := s.dropLastArena(); err != nil {
+		return err
 	}
 	shard.Connect(s.shards)
 	for i, l := range s.loops {
