@@ -41,6 +41,7 @@ func serveFetch(head, tail []byte, path string, size int) error {
 	if err != nil {
 		return err
 	}
+	defer file.Close() // and so it stays open: the loop holds only its number
 	info, err := file.Stat()
 	if err != nil {
 		return err
@@ -49,10 +50,12 @@ func serveFetch(head, tail []byte, path string, size int) error {
 	if err != nil {
 		return err
 	}
+	defer l.Close()
 	lf, err := l.(*net.TCPListener).File()
 	if err != nil {
 		return err
 	}
+	defer lf.Close()
 	ep, err := unix.EpollCreate1(0)
 	if err != nil {
 		return err
