@@ -29,6 +29,8 @@ type rig struct {
 	failures []error
 	stalled  map[int]bool // shards that get no turn
 	crowd    int          // Config.CrowdMax
+	idle     bool         // writes to the disk do nothing
+	sessions func(session.Host, core.ConnInfo) session.Session
 }
 
 type testWorker struct {
@@ -116,11 +118,11 @@ func (r *rig) start(n int) {
 		for _, w := range ws {
 			r.workers = append(r.workers, w.on(l))
 		}
-		s, err := New(Config{ID: core.ShardID(i), Env: rigEnv{r}, Loop: l, Cluster: &core.Cluster{Shards: n}, Catalog: &r.catalog,
-			Store: segment.Config{FS: r.disk, Arena: r.memory, Env: rigEnv{r}, ArenaBytes: 16 << 20, ChunkBytes: 64 << 10,
+		s, err := New(Config{ID: core.ShardID(i), Env: rigEnv{r}, Loop: l, Cluster: &core.Cluster{Shards: n, Listeners: []core.Listener{{Core: core.NormalView}}}, Catalog: &r.catalog,
+			Store: segment.Config{FS: idleFS{r.disk, r}, Arena: r.memory, Env: rigEnv{r}, ArenaBytes: 16 << 20, ChunkBytes: 64 << 10,
 				JournalBytes: 16 << 20, CheckpointBytes: 4 << 20, Sync: ws[0], Write: ws[1], Read: ws[2]},
 			Recovery: rec, Control: ws[3], Change: r.change, Services: r.services, CrowdMax: r.crowd,
-			Sessions:  func(h session.Host, c core.ConnInfo) session.Session { return &fake{id: c.ID, shard: h.Shard()} },
+			Sessions:  r.session,
 			OnFailure: func(_ core.PartitionID, err error) { r.failures = append(r.failures, err) }})
 		if err != nil {
 			r.t.Fatal(err)
@@ -152,6 +154,58 @@ func (r *rig) change(c core.Command) core.CommandResult {
 	}
 	r.catalog.Store(core.NewCatalog(old.Revision+1, old.Starts, topics))
 	return core.CommandResult{}
+}
+
+func (r *rig) session(h session.Host, c core.ConnInfo) session.Session {
+	if r.sessions != nil {
+		return r.sessions(h, c)
+	}
+	return &fake{id: c.ID, shard: h.Shard()}
+}
+
+// idleFS is a disk whose files, while the rig is idle, swallow what is written: the fake
+// disk allocates.
+type idleFS struct {
+	segment.FS
+	r *rig
+}
+
+func (f idleFS) Open(name string, mode segment.Mode) (segment.File, error) {
+	file, err := f.FS.Open(name, mode)
+	return idleFile{file, f.r}, err
+}
+
+type idleFile struct {
+	segment.File
+	r *rig
+}
+
+func (f idleFile) WriteAt(p []byte, pos int64) (int, error) {
+	if f.r.idle {
+		return len(p), nil
+	}
+	return f.File.WriteAt(p, pos)
+}
+
+func (f idleFile) WritevAt(bufs [][]byte, pos int64) error {
+	if f.r.idle {
+		return nil
+	}
+	return f.File.WritevAt(bufs, pos)
+}
+
+func (f idleFile) Datasync() error {
+	if f.r.idle {
+		return nil
+	}
+	return f.File.Datasync()
+}
+
+func (f idleFile) Allocate(pos, n int64) error {
+	if f.r.idle {
+		return nil
+	}
+	return f.File.Allocate(pos, n)
 }
 
 type rigEnv struct{ r *rig }

@@ -22,8 +22,8 @@ func (f *fake) inOrder(n int) bool {
 	return len(f.answers) == n && slices.IsSortedFunc(f.answers, func(a, b session.Completion) int { return int(a.Ticket.Slot) - int(b.Ticket.Slot) })
 }
 
-// idle checks that nothing is left between the shards.
-func (r *rig) idle() {
+// nothingLeft checks that nothing is left between the shards.
+func (r *rig) nothingLeft() {
 	r.t.Helper()
 	for i, s := range r.shards {
 		if s.parkedBytes != 0 || s.heldBytes != 0 || s.held.count != 0 || s.inbox.count != 0 {
@@ -63,7 +63,7 @@ func TestAnswersThatFindTheRingFullComeInOrder(t *testing.T) {
 	if !f.inOrder(n + 1) {
 		t.Errorf("%d of %d answers, or in another order", len(f.answers), n+1)
 	}
-	r.idle()
+	r.nothingLeft()
 }
 
 func TestAStalledPeerHoldsUpThoseWhoTalkToItAndNobodyElse(t *testing.T) {
@@ -113,7 +113,7 @@ func TestAStalledPeerHoldsUpThoseWhoTalkToItAndNobodyElse(t *testing.T) {
 	if r.loops[0].paused[last.id] {
 		t.Error("the connection whose input was left is not read on")
 	}
-	r.idle()
+	r.nothingLeft()
 }
 
 func TestABusyPeerTakesNothingFromAnother(t *testing.T) {
@@ -141,7 +141,7 @@ func TestABusyPeerTakesNothingFromAnother(t *testing.T) {
 	if !f.inOrder(4 * ringMax) {
 		t.Errorf("%d of %d answers", len(f.answers), 4*ringMax)
 	}
-	r.idle()
+	r.nothingLeft()
 }
 
 func TestChangesAndCancelsGetThroughFullRings(t *testing.T) {
@@ -168,7 +168,7 @@ func TestChangesAndCancelsGetThroughFullRings(t *testing.T) {
 	if r.shards[1].Catalog().Topic("new") == nil || !f.inOrder(2*ringMax) {
 		t.Error("the change or an answer was lost")
 	}
-	r.idle()
+	r.nothingLeft()
 }
 
 func TestAShutdownWithFullRingsAnswersEverything(t *testing.T) {
@@ -207,5 +207,5 @@ func TestAShutdownWithFullRingsAnswersEverything(t *testing.T) {
 			t.Errorf("shard %d: %d of %d answers", i, len(f.answers), n+40)
 		}
 	}
-	r.idle()
+	r.nothingLeft()
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/penstock/penstock/core"
 	"github.com/penstock/penstock/shard/session"
@@ -14,9 +15,10 @@ var shardCounts = []int{4, 2, 3, 1}
 
 const (
 	generations   = 4
-	topicsMax     = 7       // with that of the offsets
-	partitionsMax = 6       // of one topic
-	quietMax      = 300_000 // steps within which everything is answered
+	topicsMax     = 7               // with that of the offsets
+	partitionsMax = 6               // of one topic
+	quietMax      = 300_000         // steps within which everything is answered
+	restAfter     = 5 * time.Second // the store has tried a full disk again by then
 )
 
 // Run runs one seed. The error is a broken promise.
@@ -118,7 +120,7 @@ func (w *world) quiet() {
 	w.settle()
 	w.noneSleeps()
 	w.ask()
-	for n := 0; w.step() || n < 3; n++ { // the last answers and changes of those that have gone
+	for n, until := 0, w.now+restAfter; w.step() || w.now < until; n++ { // what those have asked that have gone
 		w.assert(n < quietMax, "the shards are never at rest")
 	}
 	w.atRest()
