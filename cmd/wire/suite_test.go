@@ -103,7 +103,8 @@ func runCase(t *testing.T, client, name, view string, run func() error) {
 	})
 }
 
-const firstMs = 1_700_000_000_000
+// firstMs is the time of the first record: past, but not so far that retention takes it.
+var firstMs = time.Now().UnixMilli() - 1_800_000
 
 func sample(n int, parts int32) []record {
 	rs := make([]record, n)

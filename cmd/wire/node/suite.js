@@ -11,7 +11,7 @@ CompressionCodecs[CompressionTypes.LZ4] = codec(lz4.compress, lz4.decompress)
 const kafka = new Kafka({ brokers: [addr], logLevel: logLevel.NOTHING, retry: { initialRetryTime: 100, retries: 3 } })
 // The wait of a fetch is short because a consumer of kafkajs ends with its last fetch.
 const consumer = (groupId) => kafka.consumer({ groupId, heartbeatInterval: 300, sessionTimeout: 10000, maxWaitTimeInMs: 200 })
-const first = 1700000000000
+const first = Date.now() - 1800000 // past, but not so far that retention takes it
 const sleep = (ms) => new Promise((r) => setTimeout(r, ms))
 
 async function test(name, run) {

@@ -7,7 +7,7 @@ import kafka.errors as E
 
 addr, prefix, peer = sys.argv[1:4]
 old = kafka.__version__.startswith("2.0.")
-FIRST = 1_700_000_000_000
+FIRST = int(time.time()) * 1000 - 1_800_000  # past, but not so far that retention takes it
 failed = False
 
 
