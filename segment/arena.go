@@ -2,6 +2,7 @@ package segment
 
 import (
 	"encoding/binary"
+	"fmt"
 	"sync/atomic"
 	"unsafe"
 
@@ -147,27 +148,30 @@ func (a *arena) sweep() {
 }
 
 // replayArena calls fn with what an arena of this boot and data directory holds, in
-// order of sequence. Anything else that lies there is not ours to read.
-func replayArena(fs FS, name string, size int64, id [16]byte, fn func(id core.PartitionID, segment core.Offset, pos core.FilePos, data []byte) error) error {
+// order of sequence. Anything else that lies there is not ours to read: ours is false.
+func replayArena(fs FS, name string, size int64, id [16]byte, fn func(id core.PartitionID, segment core.Offset, pos core.FilePos, data []byte) error) (ours bool, err error) {
 	m, fresh, err := fs.Map(name, size)
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer func() { _ = m.Close() }()
 	b := m.Bytes()
 	le := binary.LittleEndian
-	if fresh || len(b) < arenaHeader || le.Uint64(b) != arenaMagic || le.Uint32(b[8:]) != arenaVersion {
-		return nil
+	if fresh || len(b) < arenaHeader || le.Uint64(b) != arenaMagic {
+		return false, nil
+	}
+	if v := le.Uint32(b[8:]); v > arenaVersion {
+		return false, fmt.Errorf("the arena %s has format version %d, newer than this program: use the newer one", name, v)
 	}
 	boot := fs.Boot()
 	var want [bootMax]byte
 	copy(want[:], boot)
 	if boot == "" || [16]byte(b[24:40]) != id || [bootMax]byte(b[40:40+bootMax]) != want {
-		return nil
+		return false, nil
 	}
 	chunkBytes, n, data := int(le.Uint32(b[12:])), int(le.Uint32(b[16:])), int(le.Uint32(b[20:]))
 	if n < 0 || chunkBytes <= 0 || data+n*chunkBytes > len(b) {
-		return nil
+		return false, nil
 	}
 	var live []int
 	record := func(i int) []byte { return b[arenaHeader+i*arenaRecord:][:arenaRecord] }
@@ -182,8 +186,8 @@ func replayArena(fs FS, name string, size int64, id [16]byte, fn func(id core.Pa
 		size := min(int(le.Uint32(r[4:])), chunkBytes)
 		p := core.PartitionID{Topic: core.TopicID(r[16:32]), Index: int32(le.Uint32(r[32:]))}
 		if err := fn(p, core.Offset(le.Uint64(r[40:])), core.FilePos(le.Uint64(r[48:])), b[data+i*chunkBytes:][:size]); err != nil {
-			return err
+			return true, err
 		}
 	}
-	return nil
+	return true, nil
 }

@@ -96,9 +96,11 @@ type checkpoint struct {
 	found     bool
 	seq, jseq uint64
 	marks     []mark
+	bad       []string // files that are torn or damaged
 }
 
-// readCheckpoint reads one file. A torn or missing one is not found, and no error.
+// readCheckpoint reads one file. A missing one is not found, and no error; a torn or
+// damaged one is not found and bad.
 func readCheckpoint(fsys FS, name string) (c checkpoint, err error) {
 	f, err := fsys.Open(name, ReadOnly)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -109,55 +111,60 @@ func readCheckpoint(fsys FS, name string) (c checkpoint, err error) {
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
 	size, err := f.Size()
-	if err != nil || size < ckHead+4 {
+	if err != nil {
 		return c, err
 	}
 	b := make([]byte, size)
-	if _, err := f.ReadAt(b, 0); err != nil {
+	if _, err := f.ReadAt(b, 0); err != nil && size > 0 {
 		return c, err
 	}
 	le := binary.LittleEndian
-	body := b[:size-4]
-	if string(b[:8]) != ckMagic || crc32.Checksum(body, castagnoli) != le.Uint32(b[size-4:]) {
-		return c, nil
+	if size < ckHead+4 || string(b[:8]) != ckMagic || crc32.Checksum(b[:size-4], castagnoli) != le.Uint32(b[size-4:]) {
+		return checkpoint{bad: []string{name}}, nil
 	}
 	if le.Uint32(b[8:]) > ckVersion {
 		return c, errors.New(name + " has a newer format: use the newer program")
 	}
+	if !c.decode(b[:size-4]) {
+		return checkpoint{bad: []string{name}}, nil
+	}
+	return c, nil
+}
+
+func (c *checkpoint) decode(b []byte) bool {
+	le := binary.LittleEndian
 	c.seq, c.jseq = le.Uint64(b[16:]), le.Uint64(b[24:])
-	body = body[ckHead:]
-	for range le.Uint32(b[12:]) {
-		if len(body) < ckMark {
-			return checkpoint{}, nil
+	count := le.Uint32(b[12:])
+	b = b[ckHead:]
+	for range count {
+		if len(b) < ckMark {
+			return false
 		}
-		at := func(i int) int64 { return int64(le.Uint64(body[24+8*i:])) }
-		n := int(le.Uint32(body[20:]))
-		m := mark{id: core.PartitionID{Topic: core.TopicID(body[:16]), Index: int32(le.Uint32(body[16:]))},
+		at := func(i int) int64 { return int64(le.Uint64(b[24+8*i:])) }
+		n := int64(le.Uint32(b[20:]))
+		m := mark{id: core.PartitionID{Topic: core.TopicID(b[:16]), Index: int32(le.Uint32(b[16:]))},
 			segment: core.Offset(at(0)), pos: core.FilePos(at(1)), end: core.Offset(at(2)), start: core.Offset(at(3)), blobAt: core.Offset(at(4))}
-		if len(body) < ckMark+n {
-			return checkpoint{}, nil
+		if int64(len(b)) < ckMark+n {
+			return false
 		}
-		m.blob = body[ckMark : ckMark+n]
-		body = body[ckMark+n:]
+		m.blob = b[ckMark : ckMark+n]
+		b = b[ckMark+n:]
 		c.marks = append(c.marks, m)
 	}
 	c.found = true
-	return c, nil
+	return true
 }
 
 // latestCheckpoint is the newer of the two of a directory.
 func latestCheckpoint(fsys FS, dir string) (checkpoint, error) {
 	a, err := readCheckpoint(fsys, checkpointName(dir, 0))
 	b, err2 := readCheckpoint(fsys, checkpointName(dir, 1))
+	bad := append(a.bad, b.bad...)
 	if b.seq > a.seq || !a.found {
 		a = b
 	}
+	a.bad = bad
 	return a, errors.Join(err, err2)
-}
-
-func checkpointSequence(fsys FS, dir string) (uint64, error) {
-	c, err := latestCheckpoint(fsys, dir)
-	return c.seq, err
 }
 
 func dirOf(name string) string {
@@ -172,7 +179,10 @@ func dirOf(name string) string {
 // The arena id file says which arena belongs to a shard of this data directory.
 //
 //	0 "PNSTKAID" | 8 size i64 | 16 id 16 | 32 CRC32C of 0..32
-const aidMagic = "PNSTKAID"
+const (
+	aidMagic    = "PNSTKAID"
+	arenaIDName = "arena"
+)
 
 func writeArenaID(fsys FS, dir string, size int64, env core.Env) (id [16]byte, err error) {
 	le := binary.LittleEndian
@@ -182,7 +192,7 @@ func writeArenaID(fsys FS, dir string, size int64, env core.Env) (id [16]byte, e
 	le.PutUint64(b[8:], uint64(size))
 	copy(b[16:], id[:])
 	b = le.AppendUint32(b, crc32.Checksum(b, castagnoli))
-	name := dir + "/arena"
+	name := dir + "/" + arenaIDName
 	f, err := fsys.Open(name, ReadWrite)
 	if errors.Is(err, fs.ErrNotExist) {
 		f, err = fsys.Open(name, Create)
@@ -195,7 +205,7 @@ func writeArenaID(fsys FS, dir string, size int64, env core.Env) (id [16]byte, e
 }
 
 func readArenaID(fsys FS, dir string) (id [16]byte, size int64, err error) {
-	f, err := fsys.Open(dir+"/arena", ReadOnly)
+	f, err := fsys.Open(dir+"/"+arenaIDName, ReadOnly)
 	if errors.Is(err, fs.ErrNotExist) {
 		return id, 0, nil
 	}

@@ -104,7 +104,7 @@ func checkSegHead(f File, id core.PartitionID, base core.Offset) error {
 		return err
 	}
 	le := binary.LittleEndian
-	if string(b[:8]) == segMagic && le.Uint32(b[8:]) > segVersion {
+	if string(b[:8]) == segMagic && le.Uint32(b[8:]) > segVersion && le.Uint32(b[segCRC:]) == crc32.Checksum(b[:segCRC], castagnoli) {
 		return fmt.Errorf("%s has format version %d, newer than this program: use the newer one", segName(id, base), le.Uint32(b[8:]))
 	}
 	if string(b[:]) != string(segHead(id, base)[:len(b)]) {

@@ -49,10 +49,11 @@ type ringSpan struct {
 }
 
 // openJournal makes the journal in dir empty, under a new identity. What it held must
-// have been replayed, and that made durable. The directory exists.
-func openJournal(fsys FS, dir string, size int64) (*journal, error) {
+// have been replayed, and that made durable. The directory exists. Its sequences are
+// above floor, which is that of the checkpoint beside it.
+func openJournal(fsys FS, dir string, size int64, floor uint64) (*journal, error) {
 	core.Assert(size > journalStart && size%journalPage == 0, "the size of a journal is a multiple of its page")
-	f, h, err := newJournalLife(fsys, dir, size)
+	f, h, err := newJournalLife(fsys, dir, size, floor)
 	if err != nil {
 		return nil, err
 	}
@@ -70,15 +71,15 @@ func openJournal(fsys FS, dir string, size int64) (*journal, error) {
 
 // retireJournal makes the journal in dir empty, if there is one: for a shard that does
 // not exist any more.
-func retireJournal(fsys FS, dir string) error {
+func retireJournal(fsys FS, dir string, floor uint64) error {
 	h, err := readJournalHeader(fsys, dir)
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) && floor == 0 {
 		return nil
 	}
-	if err != nil {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	f, _, err := newJournalLife(fsys, dir, h.size)
+	f, _, err := newJournalLife(fsys, dir, max(h.size, journalStart+journalPage), floor)
 	if err != nil {
 		return err
 	}
@@ -86,7 +87,7 @@ func retireJournal(fsys FS, dir string) error {
 }
 
 // newJournalLife opens or makes the file and gives it a new identity, durably.
-func newJournalLife(fsys FS, dir string, size int64) (File, journalHeader, error) {
+func newJournalLife(fsys FS, dir string, size int64, floor uint64) (File, journalHeader, error) {
 	old, err := readJournalHeader(fsys, dir)
 	name := path.Join(dir, "journal")
 	var f File
@@ -101,7 +102,7 @@ func newJournalLife(fsys FS, dir string, size int64) (File, journalHeader, error
 	if err != nil {
 		return nil, old, err
 	}
-	h := journalHeader{generation: old.generation + 1, size: size}
+	h := journalHeader{generation: max(old.generation, floor>>generationShift) + 1, size: size}
 	if _, err := rand.Read(h.identity[:]); err != nil {
 		return nil, h, errors.Join(err, f.Close())
 	}

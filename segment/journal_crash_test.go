@@ -139,24 +139,23 @@ func TestAFlippedBitIsCorruptionUnlessInTheLastGroup(t *testing.T) {
 		if g.FlipBit("shards/0/journal", pos) != nil {
 			break
 		}
-		next := core.Offset(0)
-		_, torn, err := segment.Replay(g, "shards/0", 0, func(base core.Offset, _ []byte) {
-			if base != next*2 {
-				t.Fatalf("bit at %d: group %d replayed; want %d", pos, base/2, next)
+		got := 0
+		_, _, err := segment.Replay(g, "shards/0", 0, func(base core.Offset, _ []byte) {
+			if base%2 != 0 || int(base/2) < got {
+				t.Fatalf("bit at %d: group %d replayed after %d", pos, base/2, got)
 			}
-			next++
+			got++
 		})
 		var corrupt *segment.CorruptError
 		switch {
-		case errors.As(err, &corrupt) && next < 5:
+		case errors.As(err, &corrupt) && got == s.acked-1: // the others are replayed
 			seen["corrupt"]++
-		case err == nil && int(next) == s.acked:
+		case err == nil && got == s.acked:
 			seen["harmless"]++ // padding, or base offset's neighbours that no checksum covers
-		case err == nil && int(next) == s.acked-1:
+		case err == nil && got == s.acked-1:
 			seen["cut"]++
-			_ = torn
 		default:
-			t.Fatalf("bit at %d: %v, replayed %d", pos, err, next)
+			t.Fatalf("bit at %d: %v, replayed %d", pos, err, got)
 		}
 	}
 	if seen["corrupt"] < 50 || seen["cut"] < 10 {

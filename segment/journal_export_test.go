@@ -1,6 +1,11 @@
 package segment
 
-import "github.com/penstock/penstock/core"
+import (
+	"errors"
+	"io/fs"
+
+	"github.com/penstock/penstock/core"
+)
 
 // JournalWriter lets tests outside of the package, with its fakes, write a journal.
 type JournalWriter struct {
@@ -10,7 +15,7 @@ type JournalWriter struct {
 
 // OpenJournalWriter opens an empty journal.
 func OpenJournalWriter(f FS, dir string, size int64) (*JournalWriter, error) {
-	j, err := openJournal(f, dir, size)
+	j, err := openJournal(f, dir, size, 0)
 	return &JournalWriter{j: j}, err
 }
 
@@ -40,12 +45,19 @@ func (w *JournalWriter) Close() error { return w.j.close() }
 
 // Replay reads a journal back: fn gets the data entries.
 func Replay(f FS, dir string, from uint64, fn func(base core.Offset, data []byte)) (groups int, torn bool, err error) {
-	rep, err := replayJournal(f, dir, from, func(e entry, data []byte) error {
-		if e.kind == entryData {
+	var rep journalReport
+	err = replayJournal(f, dir, from, &rep, func(e entry, data []byte) error {
+		if e.kind == entryData && data != nil {
 			fn(e.base, data)
 		}
 		return nil
 	})
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	if err == nil && rep.Damage != nil {
+		err = rep.Damage
+	}
 	return rep.Groups, rep.Torn, err
 }
 

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"io"
-	"io/fs"
 	"path"
 	"slices"
 
@@ -18,6 +17,17 @@ type journalReport struct {
 	Bytes           int64  // of data
 	Last            uint64 // sequence of the last group replayed; 0: none
 	Torn            bool   // a last group was there in part, and was cut
+	// Damage is the first of it. What comes after it is replayed all the same; fn gets an
+	// entry whose data are damaged without them. Gaps counts the places so far at which
+	// groups are missing of which nothing is known.
+	Damage *CorruptError
+	Gaps   int
+}
+
+func (r *journalReport) damaged(file string, pos int64, why string) {
+	if r.Damage == nil {
+		r.Damage = &CorruptError{file, core.FilePos(pos), why}
+	}
 }
 
 // readJournalHeader returns the header of the journal in dir: the newer of the two that
@@ -37,12 +47,12 @@ func readJournalHeader(fsys FS, dir string) (journalHeader, error) {
 	a, errA := decodeJournalHeader(page[:journalPage])
 	b, errB := decodeJournalHeader(page[journalPage:])
 	switch {
-	case errors.Is(errA, errNewerJournal) || errors.Is(errB, errNewerJournal):
-		return a, errNewerJournal
 	case errA == nil && (errB != nil || a.generation >= b.generation):
 		return a, nil
 	case errB == nil:
 		return b, nil
+	case errors.Is(errA, errNewerJournal) || errors.Is(errB, errNewerJournal):
+		return a, errNewerJournal
 	case n <= journalPage: // the power went while it was made: the second page was never begun
 		return journalHeader{}, nil
 	}
@@ -51,32 +61,36 @@ func readJournalHeader(fsys FS, dir string) (journalHeader, error) {
 
 // replayJournal calls fn for each entry of the groups after the sequence from (the
 // checkpoint's), in order. Data are whole batches, verified, and lent for the call.
+// A journal that is not there, or cannot be read from its beginning on, is an error
+// that is a CorruptError or fs.ErrNotExist.
 //
 // The story of an end: groups are written one at a time, each after the sync of the
 // one before. So the group that is missing or damaged and has no successor was under
 // way when the power went: it was never acknowledged, and is cut. One that has a
 // successor had been synced: damage to it is corruption, and is reported, not skipped.
-func replayJournal(fsys FS, dir string, from uint64, fn func(e entry, data []byte) error) (journalReport, error) {
-	var rep journalReport
+func replayJournal(fsys FS, dir string, from uint64, rep *journalReport, fn func(e entry, data []byte) error) error {
 	h, err := readJournalHeader(fsys, dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return rep, nil
+	if err != nil {
+		return err
 	}
-	if err != nil || h.generation == 0 {
-		return rep, err
+	name := path.Join(dir, "journal")
+	switch lived := from >> generationShift; {
+	case h.generation == 0 && lived > 0:
+		return &CorruptError{name, 0, "it is empty, though a checkpoint names a group of it"}
+	case h.generation == 0:
+		return nil
+	case lived > h.generation: // the file was made anew by somebody else
+		return &CorruptError{name, 0, "it is older than the checkpoint beside it"}
 	}
-	r := journalReader{name: path.Join(dir, "journal"), h: h}
-	if from>>generationShift > h.generation { // somebody removed the file: its sequences began anew
-		return rep, &CorruptError{r.name, 0, "it is older than the checkpoint beside it"}
-	}
+	r := journalReader{name: name, h: h}
 	if r.f, err = fsys.Open(r.name, ReadOnly); err != nil {
-		return rep, err
+		return err
 	}
 	defer func() { _ = r.f.Close() }()
 	if err := r.find(); err != nil {
-		return rep, err
+		return err
 	}
-	return rep, r.replay(max(from, h.generation<<generationShift), fn, &rep)
+	return r.replay(max(from, h.generation<<generationShift), fn, rep)
 }
 
 // journalReader reads one journal.
@@ -86,6 +100,7 @@ type journalReader struct {
 	h       journalHeader
 	found   []foundGroup // by sequence
 	entries []entry
+	bad     []bool // of the entries: their data are damaged
 	buf     []byte
 	partial bool // a group whose entries do not check out was seen
 }
@@ -155,70 +170,99 @@ func (r *journalReader) read(pos, n int64) error {
 	return err
 }
 
+// released is the last sequence that a found group says a checkpoint had covered.
+func (r *journalReader) released() (last uint64) {
+	for _, g := range r.found {
+		last = max(last, g.header.released)
+	}
+	return last
+}
+
 func (r *journalReader) replay(from uint64, fn func(e entry, data []byte) error, rep *journalReport) error {
 	rep.Torn = r.partial
+	if last := r.released(); last > from { // what those groups held was synced in segments
+		rep.damaged(r.name, 0, "it follows a newer checkpoint than the one that was found")
+		from = last
+	}
 	next := from + 1
 	for i, g := range r.found {
 		if g.header.sequence < next {
 			continue
 		}
 		if g.header.sequence > next {
-			return &CorruptError{r.name, core.FilePos(g.pos), "a group before this one is missing or damaged, though it had been synced"}
+			rep.damaged(r.name, g.pos, "a group before this one is missing or damaged, though it had been synced")
+			rep.Gaps++
 		}
-		if g.header.released > from {
-			return &CorruptError{r.name, core.FilePos(g.pos), "it follows a newer checkpoint than the one that was found"}
-		}
+		rep.Last = g.header.sequence - 1
 		clear(r.buf)
 		if err := r.read(g.pos, int64(g.header.bytes)); err != nil {
 			return err
 		}
 		var ok bool
 		if r.entries, ok = decodeEntries(r.buf, g.header, r.entries[:0]); !ok {
-			return &CorruptError{r.name, core.FilePos(g.pos), "it reads differently the second time"}
+			rep.damaged(r.name, g.pos, "it reads differently the second time")
+			rep.Gaps++
+			continue
 		}
 		if at, bad := r.verify(g); bad {
-			if i < len(r.found)-1 {
-				return &CorruptError{r.name, core.FilePos(at), "a batch does not check out, though a later group does"}
+			if i == len(r.found)-1 {
+				rep.Torn = true
+				return nil
 			}
-			rep.Torn = true
-			return nil
+			rep.damaged(r.name, at, "a batch does not check out, though a later group does")
 		}
 		if err := r.deliver(g, fn, rep); err != nil {
 			return err
 		}
 		rep.Groups++
-		rep.Last = next
-		next++
+		rep.Last = g.header.sequence
+		next = g.header.sequence + 1
 	}
 	return nil
 }
 
 // verify checks that the data of each entry are whole valid batches whose offsets follow
-// one another, before any of the group takes effect.
-func (r *journalReader) verify(g foundGroup) (at int64, bad bool) {
-	at = g.header.tableEnd()
-	for _, e := range r.entries {
-		base := e.base
-		for end := at + e.size; at < end; {
-			n := int64(batch.Size(r.buf[at:end]))
-			if n == 0 || n > end-at {
-				return g.pos + at, true
+// one another, before any of the group takes effect. It notes the entries that are not.
+func (r *journalReader) verify(g foundGroup) (first int64, bad bool) {
+	at := g.header.tableEnd()
+	r.bad = append(r.bad[:0], make([]bool, len(r.entries))...)
+	for i, e := range r.entries {
+		if pos, ok := r.verifyEntry(at, e); !ok {
+			r.bad[i] = true
+			if !bad {
+				first, bad = g.pos+pos, true
 			}
-			h, err := batch.Valid(r.buf[at : at+n])
-			if err != nil || h.Base != base {
-				return g.pos + at, true
-			}
-			base = h.Last() + 1
-			at += n
 		}
+		at += e.size
 	}
-	return 0, false
+	return first, bad
+}
+
+func (r *journalReader) verifyEntry(at int64, e entry) (int64, bool) {
+	base := e.base
+	for end := at + e.size; at < end; {
+		n := int64(batch.Size(r.buf[at:end]))
+		if n == 0 || n > end-at {
+			return at, false
+		}
+		h, err := batch.Valid(r.buf[at : at+n])
+		if err != nil || h.Base != base {
+			return at, false
+		}
+		base = h.Last() + 1
+		at += n
+	}
+	return at, true
 }
 
 func (r *journalReader) deliver(g foundGroup, fn func(e entry, data []byte) error, rep *journalReport) error {
 	at := g.header.tableEnd()
-	for _, e := range r.entries {
-		if err := fn(e, r.buf[at:at+e.size:at+e.size]); err != nil {
+	for i, e := range r.entries {
+		data := r.buf[at : at+e.size : at+e.size]
+		if r.bad[i] {
+			data = nil
+		}
+		if err := fn(e, data); err != nil {
 			return err
 		}
 		at += e.size

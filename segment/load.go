@@ -251,7 +251,7 @@ func (l *Log) Scan(from core.Offset, fn func(b []byte) error) error {
 // began at, which is where a fold goes on, or the beginning of an index block.
 func (l *Log) near(f File, g *segfile, from core.Offset) (core.FilePos, core.Offset, error) {
 	pos, next := core.FilePos(segHeader), g.base
-	if l.hint.id == l.id && l.hint.segment == g.base && l.hint.end <= from && l.hint.pos <= g.end {
+	if l.hint.id == l.id && l.hint.segment == g.base && l.hint.end <= from && segHeader < l.hint.pos && l.hint.pos <= g.end {
 		pos, next = l.hint.pos, l.hint.end
 	}
 	if from <= next {

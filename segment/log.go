@@ -24,11 +24,11 @@ type Log struct {
 	hint                mark        // where recovery began
 	at, place           int         // in the store's list, and in its checkpoint
 	bad                 error       // why it takes no appends
-	gone                bool
-	waiting             []func() // lookups that wait for a segment to be loaded
-	since               int64    // Wall of the oldest record that is not durable (interval)
-	full                int      // closed chunks not yet submitted
-	inSync, inWrite     bool     // is on the store's list of the same name
+	gone, frozen        bool        // removed; found in quarantine
+	waiting             []func()    // lookups that wait for a segment to be loaded
+	since               int64       // Wall of the oldest record that is not durable (interval)
+	full                int         // closed chunks not yet submitted
+	inSync, inWrite     bool        // is on the store's list of the same name
 	inDirty, inMark     bool
 	head                [batch.HeaderSize]byte
 }

@@ -3,6 +3,7 @@ package segment
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"slices"
 	"strconv"
@@ -18,7 +19,10 @@ type RecoverConfig struct {
 	Shards    int
 	Topics    func(core.PartitionID) bool // known to the catalog
 	Deleted   func(core.TopicID) bool     // has a tombstone
-	Clean     bool                        // the clean-shutdown marker was there
+	Clean     bool                        // the clean-shutdown marker was there: journals and arenas hold nothing
+	// Owners says which shard owned which partition when the journals were written. It is
+	// asked for if one of them is damaged; nil: any shard may have owned any partition.
+	Owners func() map[core.PartitionID]core.ShardID
 }
 
 // Recovery is what Recover found.
@@ -34,7 +38,16 @@ type Report struct {
 	Torn        int   // partitions whose torn tail was cut
 	Quarantined []core.PartitionID
 	Unknown     []string // directories of no known topic, kept
+	Damaged     []Damage // files that all partitions of a shard share
 	Duration    time.Duration
+}
+
+// Damage is a journal or a checkpoint that is damaged or missing. It concerns the
+// partitions that are quarantined for it, which may be none: the arena of the same boot,
+// or the other checkpoint, may have known it all.
+type Damage struct {
+	Err  *CorruptError
+	Kept string // where the file is now; "": it is missing, or as it was
 }
 
 // Recovered is one partition as found.
@@ -46,7 +59,6 @@ type Recovered struct {
 	segs        []*segfile
 	mark        mark // as found
 	hint        mark // where the search began: a batch boundary
-	fresh       bool // holds what no mark covered
 }
 
 // CorruptError is data that was durable and is damaged.
@@ -66,8 +78,9 @@ func (e *CorruptError) Error() string {
 func Recover(c RecoverConfig) (*Recovery, error) {
 	began := core.Mono()
 	r := &recovery{c: c, out: &Recovery{Logs: map[core.PartitionID]*Recovered{}},
-		marks: map[core.PartitionID]mark{}, durable: map[core.PartitionID]place{}, sure: map[core.PartitionID]core.Offset{}, files: map[place]File{}}
-	steps := []func() error{r.readCheckpoints, r.replayJournals, r.replayArenas, r.closeFiles, r.verifyAll, r.writeMarks, r.retire}
+		marks: map[core.PartitionID]mark{}, durable: map[core.PartitionID]place{}, sure: map[core.PartitionID]core.Offset{},
+		files: map[place]File{}, unsynced: map[place]bool{}, unsyncedDirs: map[core.PartitionID]bool{}, strict: map[core.PartitionID]bool{}, doubt: map[core.PartitionID]string{}}
+	steps := []func() error{r.readCheckpoints, r.replayAll, r.closeFiles, r.markDoubts, r.verifyAll, r.syncAll, r.writeMarks, r.retire}
 	for _, step := range steps {
 		if err := step(); err != nil {
 			return nil, fmt.Errorf("recovery: %w", err)
@@ -83,12 +96,32 @@ func Recover(c RecoverConfig) (*Recovery, error) {
 type recovery struct {
 	c       RecoverConfig
 	out     *Recovery
-	shards  []core.ShardID
+	shards  []*recoveredShard
 	seq     uint64
 	marks   map[core.PartitionID]mark
 	durable map[core.PartitionID]place
 	sure    map[core.PartitionID]core.Offset // the same as an offset
 	files   map[place]File
+	// unsynced are the segments that recovery has written to.
+	unsynced     map[place]bool
+	unsyncedDirs map[core.PartitionID]bool
+	// strict are partitions whose durable end may be further on than marks and durable
+	// say: nothing of theirs is taken for a torn tail. doubt are those that may have lost
+	// what was acknowledged, and why.
+	strict    map[core.PartitionID]bool
+	strictAll bool
+	doubt     map[core.PartitionID]string
+	every     map[core.PartitionID]core.ShardID // Owners, once it was asked for
+	// generation is the highest of the journals; kept in the checkpoint of recovery. A
+	// recovery and the start after it raise it by two.
+	generation uint64
+}
+
+// recoveredShard is what a shard of the last run left.
+type recoveredShard struct {
+	id     core.ShardID
+	ck     checkpoint
+	damage bool // the journal is kept aside
 }
 
 // place is a position in a segment of a partition.
@@ -140,12 +173,21 @@ func (r *recovery) readCheckpoints() error {
 		if err != nil {
 			continue
 		}
-		r.shards = append(r.shards, core.ShardID(id))
-		c, err := latestCheckpoint(r.c.FS, shardDir(core.ShardID(id)))
-		if err != nil {
+		s := &recoveredShard{id: core.ShardID(id)}
+		if s.ck, err = latestCheckpoint(r.c.FS, shardDir(s.id)); err != nil {
 			return err
 		}
-		r.merge(c.marks)
+		r.shards = append(r.shards, s)
+		r.merge(s.ck.marks)
+		if h, err := readJournalHeader(r.c.FS, shardDir(s.id)); err == nil {
+			r.generation = max(r.generation, h.generation)
+		}
+	}
+	if len(last.bad) > 0 && r.generation > last.jseq+2 {
+		// Not torn by a crash: a recovery that had written it went on after that.
+		bad := &CorruptError{last.bad[0], 0, "it does not check out"}
+		r.strictAll, r.out.Report.Damaged = true, append(r.out.Report.Damaged, Damage{Err: bad})
+		return r.keepAside("shards", last.bad)
 	}
 	return nil
 }
@@ -166,26 +208,64 @@ func (r *recovery) merge(marks []mark) {
 	}
 }
 
-// replayJournals handles the power cut: what was acknowledged is in a journal.
-func (r *recovery) replayJournals() error {
-	for _, id := range r.shards {
-		c, err := latestCheckpoint(r.c.FS, shardDir(id))
+// replayAll handles the power cut, after which the journals hold what was acknowledged,
+// and the death of the process alone, after which the arenas hold what was appended.
+func (r *recovery) replayAll() error {
+	if r.c.Clean {
+		return nil // the last thing that a clean stop did was a checkpoint of everything
+	}
+	for _, s := range r.shards {
+		held, err := r.replayArenaOf(s.id)
 		if err != nil {
 			return err
 		}
-		_, err = replayJournal(r.c.FS, shardDir(id), c.jseq, func(e entry, data []byte) error {
-			if e.kind == entryTrim {
-				m := r.marks[e.partition]
-				m.id, m.start = e.partition, max(m.start, e.base)
-				r.marks[e.partition] = m
-				return nil
-			}
-			end := place{e.partition, e.segment, e.pos + core.FilePos(e.size)}
-			r.extend(e, end, data)
-			return r.write(e.partition, e.segment, e.pos, data)
-		})
-		if err != nil {
+		if err := r.replayJournalOf(s, held); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// replayJournalOf replays the journal of a shard. held says that its arena is there: with
+// the segments, that holds all that was appended, whatever became of the journal.
+func (r *recovery) replayJournalOf(s *recoveredShard, held bool) error {
+	dir := shardDir(s.id)
+	var rep journalReport
+	seen := map[core.PartitionID]int{} // the gaps before the latest entry
+	err := replayJournal(r.c.FS, dir, s.ck.jseq, &rep, func(e entry, data []byte) error {
+		if e.kind == entryTrim {
+			m := r.marks[e.partition]
+			m.id, m.start = e.partition, max(m.start, e.base)
+			r.marks[e.partition] = m
+			return nil
+		}
+		seen[e.partition] = rep.Gaps
+		end := place{e.partition, e.segment, e.pos + core.FilePos(e.size)}
+		r.extend(e, end, data, rep.Damage != nil)
+		return r.write(e.partition, e.segment, e.pos, data)
+	})
+	lost := rep.Gaps > 0
+	var bad *CorruptError
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		if s.ck.jseq == 0 && !r.hadJournal(dir) {
+			return nil
+		}
+		rep.Damage, lost = &CorruptError{dir + "/journal", 0, "it is missing, though it was there"}, true
+	case errors.As(err, &bad):
+		rep.Damage, lost = bad, true
+	case err != nil:
+		return err
+	}
+	if rep.Damage == nil {
+		return nil
+	}
+	s.damage = true
+	r.out.Report.Damaged = append(r.out.Report.Damaged, Damage{Err: rep.Damage})
+	for id := range r.ownedBy(s.id) {
+		r.strict[id] = true
+		if gaps, ok := seen[id]; lost && !held && !(ok && gaps == rep.Gaps) {
+			r.doubt[id] = rep.Damage.Error() + "; it may have held acknowledged records of this partition"
 		}
 	}
 	return nil
@@ -193,9 +273,10 @@ func (r *recovery) replayJournals() error {
 
 // extend notes what a group proves to have been synced: nothing above a gap, which is
 // there while a log has become synced and its past has not been flushed yet.
-func (r *recovery) extend(e entry, end place, data []byte) {
+// After damage, a gap may be what is missing: then everything below an entry counts.
+func (r *recovery) extend(e entry, end place, data []byte, damage bool) {
 	m := r.marks[e.partition]
-	if e.base > max(r.sure[e.partition], m.end, m.start) {
+	if !damage && e.base > max(r.sure[e.partition], m.end, m.start) {
 		return
 	}
 	for n := batch.Size(data); n > 0 && n <= len(data); n = batch.Size(data) {
@@ -209,21 +290,13 @@ func (r *recovery) extend(e entry, end place, data []byte) {
 	}
 }
 
-// replayArenas handles the death of the process alone: all that was appended is there.
-func (r *recovery) replayArenas() error {
-	for _, shard := range r.shards {
-		id, size, err := readArenaID(r.c.FS, shardDir(shard))
-		if err != nil || size == 0 {
-			if err != nil {
-				return err
-			}
-			continue
-		}
-		if err := replayArena(r.c.Arena, arenaName(shard), size, id, r.write); err != nil {
-			return err
-		}
+// replayArenaOf replays the arena of a shard, if it is there.
+func (r *recovery) replayArenaOf(shard core.ShardID) (held bool, err error) {
+	id, size, err := readArenaID(r.c.FS, shardDir(shard))
+	if err != nil || size == 0 {
+		return false, err
 	}
-	return nil
+	return replayArena(r.c.Arena, arenaName(shard), size, id, r.write)
 }
 
 // write puts bytes where they belong. What lies below the mark is there already.
@@ -247,19 +320,57 @@ func (r *recovery) write(id core.PartitionID, seg core.Offset, pos core.FilePos,
 		r.files[key] = f
 	}
 	r.out.Report.Bytes += int64(len(data))
+	r.unsynced[key] = true
 	_, err := f.WriteAt(data, int64(pos))
 	return err
 }
 
 const filesMax = 256
 
+// closeFiles leaves the sync to syncAll: what is verified is written once more first.
 func (r *recovery) closeFiles() (err error) {
 	for _, k := range sortedKeys(r.files) {
-		f := r.files[k]
-		err = errors.Join(err, f.Datasync(), f.Close(), r.c.FS.SyncDir(partitionDir(k.id)))
+		err = errors.Join(err, r.files[k].Close())
 		delete(r.files, k)
 	}
 	return err
+}
+
+// syncAll makes everything that recovery wrote durable: first all writes are begun, so
+// that the syncs find most of it done.
+func (r *recovery) syncAll() error {
+	keys := sortedKeys(r.unsynced)
+	for len(keys) > 0 {
+		some := keys[:min(len(keys), filesMax)]
+		keys = keys[len(some):]
+		var err error
+		for _, k := range some {
+			f, e := r.c.FS.Open(segName(k.id, k.segment), ReadWrite)
+			switch {
+			case errors.Is(e, fs.ErrNotExist): // it held nothing, and is removed
+			case e != nil:
+				err = errors.Join(err, e)
+			default:
+				r.files[k] = f
+				_ = f.Writeback(0, 0) // a hint: all of it
+				r.unsyncedDirs[k.id] = true
+			}
+		}
+		for _, k := range some {
+			if f := r.files[k]; f != nil && err == nil {
+				err = f.Datasync()
+			}
+		}
+		if err = errors.Join(err, r.closeFiles()); err != nil {
+			return err
+		}
+	}
+	for _, id := range sortedKeys(r.unsyncedDirs) {
+		if err := r.c.FS.SyncDir(partitionDir(id)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // writeMarks makes one checkpoint of what was found, so that the journals can go.
@@ -271,17 +382,31 @@ func (r *recovery) writeMarks() error {
 			all = append(all, m)
 		}
 	}
-	return writeCheckpoint(r.c.FS, checkpointName("shards", r.seq+1), encodeCheckpoint(r.seq+1, 0, all))
+	return writeCheckpoint(r.c.FS, checkpointName("shards", r.seq+1), encodeCheckpoint(r.seq+1, r.generation, all))
 }
 
 // retire empties the journals first: a crash in between replays nothing twice that
-// matters, since everything they hold lies below the new marks.
+// matters, since everything they hold lies below the new marks. A damaged one is kept
+// under another name, and so are damaged checkpoints beside it.
 func (r *recovery) retire() error {
-	for _, id := range r.shards {
-		if err := retireJournal(r.c.FS, shardDir(id)); err != nil {
+	for _, s := range r.shards {
+		dir, bad := shardDir(s.id), new(CorruptError)
+		err := error(nil)
+		if !s.damage {
+			if err = retireJournal(r.c.FS, dir, 0); errors.As(err, &bad) { // after a clean stop: it held nothing
+				s.damage, r.out.Report.Damaged = true, append(r.out.Report.Damaged, Damage{Err: bad})
+			}
+		}
+		if s.damage {
+			floor := max(s.ck.jseq, 1)
+			if err = r.keepAside(dir, append([]string{dir + "/journal"}, s.ck.bad...)); err == nil {
+				err = retireJournal(r.c.FS, dir, floor)
+			}
+		}
+		if err != nil {
 			return err
 		}
-		if err := r.c.Arena.Remove(arenaName(id)); err != nil {
+		if err := r.c.Arena.Remove(arenaName(s.id)); err != nil {
 			return err
 		}
 	}

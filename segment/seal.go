@@ -95,6 +95,10 @@ func (s *Store) collectMarks() {
 		if l.gone {
 			continue
 		}
+		if l.frozen { // as recovery found it, so that the next one finds it too
+			ch.set = append(ch.set, placedMark{at: l.place, mark: l.mark})
+			continue
+		}
 		l.mark.start = l.start
 		if l.mark.end != l.end || l.mark.blobAt != l.end {
 			l.mark.end, l.mark.blobAt = l.end, l.end

@@ -149,8 +149,13 @@ func OpenStore(c Config) (*Store, error) {
 	if err := c.FS.MkdirAll(dir); err != nil {
 		return nil, err
 	}
-	var err error
-	if s.ckSeq, err = checkpointSequence(c.FS, dir); err != nil {
+	ck, err := latestCheckpoint(c.FS, dir)
+	if err != nil {
+		return nil, err
+	}
+	s.ckSeq = ck.seq
+	// The journal first: where the arena's id is, there was a journal.
+	if s.j, err = openJournal(c.FS, dir, c.JournalBytes, ck.jseq); err != nil {
 		return nil, err
 	}
 	id, err := writeArenaID(c.FS, dir, c.ArenaBytes, c.Env)
@@ -158,9 +163,6 @@ func OpenStore(c Config) (*Store, error) {
 		return nil, err
 	}
 	if s.arena, err = openArena(c.Arena, arenaName(c.Shard), c.ArenaBytes, c.ChunkBytes, id); err != nil {
-		return nil, err
-	}
-	if s.j, err = openJournal(c.FS, dir, c.JournalBytes); err != nil {
 		return nil, err
 	}
 	now := c.Env.Wall()
@@ -177,7 +179,7 @@ func (s *Store) Open(id core.PartitionID, c LogConfig, r *Recovered) *Log {
 		l.start, l.kept, l.end, l.durable = r.Start, r.Start, r.End, r.End
 		l.segs, l.mark, l.hint = r.segs, r.mark, r.hint
 		if r.Quarantined != nil {
-			l.bad = core.ErrQuarantined
+			l.bad, l.frozen = core.ErrQuarantined, true
 		}
 		for _, g := range l.segs {
 			if g.closedAt == 0 { // its records are not younger than this

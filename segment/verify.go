@@ -2,6 +2,7 @@ package segment
 
 import (
 	"errors"
+	"io/fs"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,34 +22,37 @@ func (r *recovery) verifyAll() error {
 		if err != nil {
 			return err
 		}
-		topic, bad := core.ParseTopicHex(t)
 		for _, p := range parts {
-			n, err := strconv.ParseInt(p, 10, 32)
-			id := core.PartitionID{Topic: topic, Index: int32(n)}
+			id, ok := parsePartition(t, p)
 			switch {
-			case bad != nil || err != nil:
+			case ok && r.c.Deleted != nil && r.c.Deleted(id.Topic):
+				err = r.removeAll(id)
+			case !ok || !r.wanted(id):
 				r.out.Report.Unknown = append(r.out.Report.Unknown, "topics/"+t+"/"+p)
-			case r.c.Deleted != nil && r.c.Deleted(topic):
-				if err := r.removeAll(id); err != nil {
-					return err
-				}
-			case r.c.Topics != nil && !r.c.Topics(id):
-				r.out.Report.Unknown = append(r.out.Report.Unknown, partitionDir(id))
 			default:
-				if err := r.verify(id); err != nil {
-					return err
-				}
+				err = r.verify(id)
+			}
+			if err != nil {
+				return err
 			}
 		}
 	}
 	for _, id := range sortedKeys(r.marks) {
-		if r.out.Logs[id] == nil && (r.c.Topics == nil || r.c.Topics(id)) && (r.c.Deleted == nil || !r.c.Deleted(id.Topic)) {
+		if r.out.Logs[id] == nil && r.wanted(id) {
 			if err := r.verify(id); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// parsePartition reads the names of a topic's and a partition's directory.
+func parsePartition(topic, index string) (id core.PartitionID, ok bool) {
+	t, err := core.ParseTopicHex(topic)
+	n, err2 := strconv.ParseInt(index, 10, 32)
+	id = core.PartitionID{Topic: t, Index: int32(n)}
+	return id, err == nil && err2 == nil && partitionDir(id) == "topics/"+topic+"/"+index
 }
 
 // removeAll deletes a partition whose topic has a tombstone.
@@ -60,74 +64,131 @@ func (r *recovery) removeAll(id core.PartitionID) error {
 	return errors.Join(err, r.c.FS.Remove(partitionDir(id)))
 }
 
-func (r *recovery) bases(id core.PartitionID) (bases []core.Offset, err error) {
-	names, err := r.c.FS.ReadDir(partitionDir(id))
-	for _, n := range names {
-		if digits, ok := strings.CutSuffix(n, ".log"); ok {
-			if v, err := strconv.ParseInt(digits, 10, 64); err == nil {
-				bases = append(bases, core.Offset(v))
-			}
-		}
-	}
-	slices.Sort(bases)
-	return bases, err
+// verifier is the look at one partition.
+type verifier struct {
+	r     *recovery
+	o     *Recovered
+	m     mark
+	sure  place       // damage below it is corruption
+	next  core.Offset // where the next segment begins; -1: not known, it lies below the mark
+	index map[core.Offset]*indexHead
 }
 
 // verify finds out what a partition holds: what lies below its mark is trusted, what
 // lies above is read and checked. A bad batch above everything that was ever synced is
 // a torn tail, and cut; one below it is corruption, and nothing is touched.
 func (r *recovery) verify(id core.PartitionID) error {
-	m := r.marks[id]
-	m.id = id
-	bases, err := r.bases(id)
+	v := &verifier{r: r, m: r.marks[id], index: map[core.Offset]*indexHead{}}
+	v.m.id = id
+	v.o = &Recovered{Start: v.m.start, hint: v.m}
+	r.out.Logs[id] = v.o
+	why, err := quarantined(r.c.FS, id)
 	if err != nil {
 		return err
 	}
-	for len(bases) > 1 && bases[1] <= m.start {
-		// The trim was durable, and the crash came before the file was deleted.
-		if err := r.c.FS.Remove(segName(id, bases[0])); err != nil {
-			return err
+	if why != nil {
+		v.o.Quarantined, v.o.End = why, max(v.m.end, v.m.start)
+		return v.settle()
+	}
+	bases, err := v.bases()
+	if err != nil {
+		return err
+	}
+	v.sure = v.m.place()
+	if d := r.durable[id]; v.sure.before(d) {
+		v.sure = d
+	}
+	if err := v.readIndexes(bases); err != nil {
+		return err
+	}
+	if len(bases) > 0 && bases[0] > v.m.segment && bases[0] <= v.m.start {
+		v.m.segment, v.m.pos = 0, 0 // what was marked has been trimmed since
+	}
+	v.next = -1
+	if v.m.pos <= segHeader { // no mark: all of it is read
+		v.next = v.m.end
+		if len(bases) > 0 {
+			v.next = bases[0]
 		}
-		bases = bases[1:]
-	}
-	o := &Recovered{Start: m.start}
-	r.out.Logs[id] = o
-	sure := m.place()
-	if d := r.durable[id]; sure.before(d) {
-		sure = d
-	}
-	if len(bases) > 0 && bases[0] > m.segment && bases[0] <= m.start {
-		m.segment, m.pos = 0, 0 // what was marked has been trimmed since
-	}
-	next := m.end
-	if m.pos <= segHeader && len(bases) > 0 {
-		next = bases[0] // no mark: all of it is read
 	}
 	for i, base := range bases {
-		cut, err := r.verifySegment(o, &m, sure, base, &next)
+		cut, err := v.segment(base)
 		if err != nil {
 			return err
 		}
-		if !cut && o.Quarantined == nil {
+		if !cut && v.o.Quarantined == nil {
 			continue
 		}
-		if o.Quarantined == nil {
+		if v.o.Quarantined == nil {
 			r.out.Report.Torn++
+			r.unsyncedDirs[id] = true // a segment that comes back would follow nothing
 			for _, b := range bases[i+1:] {
-				if err := r.c.FS.Remove(segName(id, b)); err != nil {
+				if err := r.removeSegment(id, b); err != nil {
 					return err
 				}
 			}
 		}
 		break
 	}
-	return r.settle(o, &m, sure, next)
+	return v.settle()
 }
 
-// verifySegment takes one segment into o. cut says that its tail was torn.
-func (r *recovery) verifySegment(o *Recovered, m *mark, sure place, base core.Offset, next *core.Offset) (cut bool, err error) {
-	id, name := m.id, segName(m.id, base)
-	f, err := r.c.FS.Open(name, ReadWrite)
+// bases lists the segments, and removes those below the log start: a trim was durable,
+// and the crash came before they were deleted.
+func (v *verifier) bases() ([]core.Offset, error) {
+	names, err := v.r.c.FS.ReadDir(partitionDir(v.m.id))
+	if err != nil {
+		return nil, err
+	}
+	var bases []core.Offset
+	for _, n := range names {
+		if digits, ok := strings.CutSuffix(n, ".log"); ok {
+			if at, err := strconv.ParseInt(digits, 10, 64); err == nil && segName(v.m.id, core.Offset(at)) == partitionDir(v.m.id)+"/"+n {
+				bases = append(bases, core.Offset(at))
+			}
+		}
+	}
+	slices.Sort(bases)
+	for len(bases) > 1 && bases[1] <= v.m.start {
+		if err := v.r.removeSegment(v.m.id, bases[0]); err != nil {
+			return nil, err
+		}
+		bases = bases[1:]
+	}
+	return bases, nil
+}
+
+func (r *recovery) removeSegment(id core.PartitionID, base core.Offset) error {
+	return errors.Join(r.c.FS.Remove(segName(id, base)), r.c.FS.Remove(indexName(id, base)))
+}
+
+// readIndexes reads the heads of the index files. Each was written after its segment had
+// been synced: damage below the end that it names is corruption.
+func (v *verifier) readIndexes(bases []core.Offset) error {
+	for _, base := range bases {
+		h := new(indexHead)
+		_, f, err := readIndexHead(v.r.c.FS, v.m.id, base, h)
+		if errors.Is(err, errIndex) || errors.Is(err, errNewerIndex) || errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if err := f.Close(); err != nil {
+			return err
+		}
+		v.index[base] = h
+		if at := (place{v.m.id, base, h.length}); v.sure.before(at) {
+			v.sure = at
+		}
+	}
+	return nil
+}
+
+// segment takes one segment into the result. cut says that its tail was torn.
+func (v *verifier) segment(base core.Offset) (cut bool, err error) {
+	id, name := v.m.id, segName(v.m.id, base)
+	f, err := v.r.c.FS.Open(name, ReadWrite)
 	if err != nil {
 		return false, err
 	}
@@ -136,50 +197,78 @@ func (r *recovery) verifySegment(o *Recovered, m *mark, sure place, base core.Of
 	if err != nil {
 		return false, err
 	}
-	g := &segfile{id: id, base: base, sealed: true, end: core.FilePos(size)}
-	pos, why := core.FilePos(segHeader), ""
-	covered := m.pos > segHeader && base < m.segment
-	switch headErr := checkSegHead(f, id, base); {
-	case errors.Is(headErr, errSegHeader):
-		pos, why = 0, headErr.Error()
-	case headErr != nil:
-		return false, headErr
-	case covered:
-		pos = g.end
-	case m.pos > segHeader && base == m.segment && size < int64(m.pos):
-		pos, why = g.end, "the file is shorter than it was"
-	default:
-		if m.pos > segHeader && base == m.segment {
-			pos, *next = m.pos, m.end
-		}
-		if base != *next && pos == segHeader {
-			pos, why = 0, "the segment does not follow the one before"
-			break
-		}
-		if pos, *next, why, err = rewrite(f, id, base, pos, size, *next); err != nil {
-			return false, err
-		}
+	g := &segfile{id: id, base: base, sealed: true}
+	var why string
+	if g.end, why, err = v.read(f, base, size); err != nil {
+		return false, err
 	}
 	if why != "" {
-		if (place{id, base, pos}).before(sure) {
-			o.Quarantined = &CorruptError{name, pos, why}
-		} else if cut = true; pos > segHeader {
-			err = f.Truncate(int64(pos)) // the crash came in the middle of an append
+		if v.r.strict[id] || v.r.strictAll || (place{id, base, g.end}).before(v.sure) {
+			v.o.Quarantined = &CorruptError{name, g.end, why}
+			if g.end > segHeader {
+				v.keep(g)
+			}
+			return false, nil
 		}
+		cut = true
 	}
-	g.end = pos
-	if err == nil && !covered && pos > segHeader && o.Quarantined == nil && (cut || base != m.segment || pos != m.pos) {
-		o.fresh = true
-		err = f.Datasync()
+	if g.end <= segHeader {
+		v.r.unsyncedDirs[id] = true
+		return cut, v.r.removeSegment(id, base) // it holds no batch
 	}
-	if err == nil && pos <= segHeader && o.Quarantined == nil {
-		return cut, r.c.FS.Remove(name) // it holds no batch
+	if !v.covers(base) && (!v.r.c.Clean || cut) {
+		err = f.Truncate(int64(g.end)) // the crash came in the middle of an append; what was reserved is given back
 	}
-	g.written, g.submitted = g.end, g.end
-	if pos > segHeader {
-		o.segs = append(o.segs, g)
+	if !v.covers(base) && (cut || base != v.m.segment || g.end != v.m.pos) {
+		v.r.unsynced[place{id: id, segment: base}] = true
 	}
+	v.keep(g)
 	return cut, err
+}
+
+// keep makes a segment part of the log.
+func (v *verifier) keep(g *segfile) {
+	g.written, g.submitted = g.end, g.end
+	if h := v.index[g.base]; h != nil && h.length == g.end {
+		g.indexed = true
+		g.learn(h)
+	}
+	v.o.segs = append(v.o.segs, g)
+}
+
+// covers says that all of a segment lies below the mark.
+func (v *verifier) covers(base core.Offset) bool { return v.m.pos > segHeader && base < v.m.segment }
+
+// read finds the end of a segment, and why it ends before the file does.
+func (v *verifier) read(f File, base core.Offset, size int64) (core.FilePos, string, error) {
+	if err := checkSegHead(f, v.m.id, base); errors.Is(err, errSegHeader) {
+		return 0, err.Error(), nil
+	} else if err != nil {
+		return 0, "", err
+	}
+	if v.next >= 0 && base > v.next && base > v.m.start || base < v.next {
+		return 0, "the segment does not follow the one before", nil
+	}
+	h := v.index[base]
+	marked := v.m.pos > segHeader && base == v.m.segment
+	switch {
+	case marked && size < int64(v.m.pos) || h != nil && size < int64(h.length):
+		return core.FilePos(size), "the file is shorter than it was", nil
+	case v.covers(base):
+		v.next = -1
+		if h != nil && int64(h.length) == size {
+			v.next = h.next
+		}
+		return core.FilePos(size), "", nil
+	}
+	pos := core.FilePos(segHeader)
+	v.next = base
+	if marked {
+		pos, v.next = v.m.pos, v.m.end
+	}
+	pos, next, why, err := rewrite(f, v.m.id, base, pos, size, v.next)
+	v.next = next
+	return pos, why, err
 }
 
 // rewrite verifies what lies above a mark and writes it again where it is. The process
@@ -199,19 +288,28 @@ func rewrite(f File, id core.PartitionID, base core.Offset, pos core.FilePos, si
 }
 
 // settle makes the result and the new mark of a partition.
-func (r *recovery) settle(o *Recovered, m *mark, sure place, next core.Offset) error {
-	if len(o.segs) > 0 {
-		last := o.segs[len(o.segs)-1]
-		o.Start = max(o.Start, o.segs[0].base)
-		if o.Quarantined == nil && (place{m.id, last.base, last.end}).before(sure) && next > m.start {
+func (v *verifier) settle() error {
+	r, o, m := v.r, v.o, &v.m
+	next := v.next
+	if n := len(o.segs); n > 0 && o.Quarantined == nil {
+		last := o.segs[n-1]
+		if next < 0 { // the mark's own segment is not there
+			next = m.end
+		}
+		if (place{m.id, last.base, last.end}).before(v.sure) && next > m.start {
 			o.Quarantined = &CorruptError{segName(m.id, last.base), last.end, "what was synced after it is missing"}
 		}
-	} else if o.Quarantined == nil && m.pos > segHeader && m.end > m.start {
-		o.Quarantined = &CorruptError{partitionDir(m.id), 0, "its segments are missing"}
-	} else if o.Quarantined == nil && m.pos <= segHeader {
-		next = m.end // nothing of it had ever been synced, and the power cut left nothing
 	}
-	o.End = max(next, o.Start)
+	switch {
+	case o.Quarantined != nil:
+	case len(o.segs) > 0:
+		o.Start = max(o.Start, o.segs[0].base)
+	case m.pos > segHeader && m.end > m.start:
+		o.Quarantined = &CorruptError{partitionDir(m.id), 0, "its segments are missing"}
+	default: // nothing of it had ever been synced, and the power cut left nothing
+		next = m.end
+	}
+	o.End = max(next, o.End, o.Start)
 	o.Blob, o.BlobAt = m.blob, m.blobAt
 	if o.BlobAt > o.End {
 		o.Blob, o.BlobAt = nil, o.Start
@@ -223,11 +321,6 @@ func (r *recovery) settle(o *Recovered, m *mark, sure place, next core.Offset) e
 	}
 	if n := len(o.segs); n > 0 {
 		m.segment, m.pos, m.end = o.segs[n-1].base, o.segs[n-1].end, o.End
-		if o.fresh {
-			if err := r.c.FS.SyncDir(partitionDir(m.id)); err != nil {
-				return err
-			}
-		}
 	}
 	m.start, m.end = o.Start, o.End
 	r.marks[m.id] = *m
