@@ -85,15 +85,23 @@ const (
 
 func (s *server) enter(phase string) { s.phase.Store(&phase) }
 
+// setCollector lets the heap, which is small (message bytes lie outside of it), grow
+// before it is collected. The environment of the Go runtime comes first.
+func setCollector() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(400)
+	}
+	if m := perf.Memory(); m > 0 && os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(m * 3 / 4)
+	}
+}
+
 // open brings everything up, lowest first. On an error what was opened is left to the
 // end of the process: nothing has been acknowledged.
 func open(cfg *config, log *slog.Logger) (*server, error) {
 	begin := time.Now()
 	s := &server{cfg: cfg, log: log, facts: newFacts(), failed: make(chan error, 1)}
-	debug.SetGCPercent(400) // the heap is small; message bytes lie outside of it
-	if m := perf.Memory(); m > 0 {
-		debug.SetMemoryLimit(m * 3 / 4)
-	}
+	setCollector()
 	s.enter(phaseStarting)
 	for _, step := range []func() error{s.takeData, s.openAdmin, s.tryPorts, s.openData, s.recover, s.ensureOffsets, s.layOut, s.startShards, s.listen} {
 		if err := step(); err != nil {
