@@ -130,10 +130,8 @@ func (s *Shard) adopt() {
 		return
 	}
 	s.catalog = next
-	for _, t := range old.Topics {
-		if next.TopicByID(t.ID) != nil {
-			continue
-		}
+	gone, changed := difference(old.Topics, next.Topics)
+	for _, t := range gone {
 		wrote := false
 		for i := range t.Partitions {
 			if p := s.parts[core.PartitionID{Topic: t.ID, Index: int32(i)}]; p != nil {
@@ -143,10 +141,7 @@ func (s *Shard) adopt() {
 		}
 		s.depart(t.ID, wrote)
 	}
-	for _, t := range next.Topics {
-		if old.TopicByID(t.ID) == t {
-			continue
-		}
+	for _, t := range changed {
 		for i, owner := range t.Partitions {
 			id := core.PartitionID{Topic: t.ID, Index: int32(i)}
 			p := s.parts[id]
@@ -159,6 +154,31 @@ func (s *Shard) adopt() {
 			}
 		}
 	}
+}
+
+// difference compares the topics of two catalogs, which are sorted by name: what is gone,
+// and what is new or has changed. What has not is the same pointer in both.
+func difference(old, next []*core.Topic) (gone, changed []*core.Topic) {
+	i, j := 0, 0
+	for i < len(old) || j < len(next) {
+		switch {
+		case i < len(old) && j < len(next) && old[i] == next[j]:
+			i, j = i+1, j+1
+		case j == len(next) || i < len(old) && old[i].Name < next[j].Name:
+			gone = append(gone, old[i])
+			i++
+		case i == len(old) || next[j].Name < old[i].Name:
+			changed = append(changed, next[j])
+			j++
+		default:
+			if old[i].ID != next[j].ID { // deleted, and created again
+				gone = append(gone, old[i])
+			}
+			changed = append(changed, next[j])
+			i, j = i+1, j+1
+		}
+	}
+	return gone, changed
 }
 
 // reconfigure takes in the settings of a topic. Appends that wait for a sync do not any
