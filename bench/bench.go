@@ -84,6 +84,7 @@ type bench struct {
 	Options
 	result  *Result
 	dir     string   // of the broker's data
+	arena   string   // of its arenas
 	broker  *process // nil: not running
 	addr    string
 	admin   *load.Client
@@ -104,6 +105,9 @@ func (b *bench) serve(env ...string) error {
 		}
 		b.dir = dir
 	}
+	if err := b.makeArena(); err != nil {
+		return err
+	}
 	if b.Addr != "" {
 		b.addr, b.broker = b.Addr, attach(b.PID)
 		var err error
@@ -115,7 +119,7 @@ func (b *bench) serve(env ...string) error {
 		return err
 	}
 	b.addr = "127.0.0.1:" + strconv.Itoa(ports[0])
-	argv := append(append([]string{}, b.Broker...), "--data", filepath.Join(b.dir, "data"), "--kafka", b.addr, "--admin", "127.0.0.1:"+strconv.Itoa(ports[1]),
+	argv := append(append([]string{}, b.Broker...), "--data", filepath.Join(b.dir, "data"), "--arena-dir", b.arena, "--kafka", b.addr, "--admin", "127.0.0.1:"+strconv.Itoa(ports[1]),
 		"--core-ports", "off", "--shards", "1", "--congestion-control", load.Congestion, "--log", "json")
 	if b.broker, err = start(argv, env...); err != nil {
 		return err
@@ -147,6 +151,24 @@ func (b *bench) stop() {
 		_ = os.RemoveAll(b.dir)
 		b.dir = ""
 	}
+	if b.arena != "" {
+		_ = os.RemoveAll(b.arena)
+		b.arena = ""
+	}
+}
+
+// makeArena makes a directory for the broker's arenas where it would put them itself: in
+// memory. What a killed broker leaves there is deleted with it.
+func (b *bench) makeArena() (err error) {
+	const memory = "/dev/shm"
+	root := b.dir
+	if _, err := os.Stat(memory); err == nil {
+		root = memory
+	}
+	if b.arena == "" {
+		b.arena, err = os.MkdirTemp(root, "penstock-bench-")
+	}
+	return err
 }
 
 func (b *bench) endBroker(kill bool) {
