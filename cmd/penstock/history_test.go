@@ -87,7 +87,7 @@ func (h *history) run(addr string) error {
 	defer c.close()
 	for name, kind := range map[string]string{topicSynced: "synced", topicOS: "os", topicInterval: "interval"} {
 		err := h.do(act{kind: actCreate, topic: name, n: 3}, func() error {
-			return c.createTopic(name, 3, map[string]string{"penstock.durability": kind, "segment.bytes": "1048576"})
+			return c.createTopic(name, 3, map[string]string{"penstock.durability": kind, "segment.bytes": "1048576", "retention.ms": "-1"}) // the records are old
 		})
 		if err != nil {
 			return err
