@@ -82,16 +82,18 @@ func defaults(o *Options) {
 // bench is a run under way.
 type bench struct {
 	Options
-	result  *Result
-	dir     string   // of the broker's data
-	arena   string   // of its arenas
-	broker  *process // nil: not running
-	addr    string
-	admin   *load.Client
-	floors  []*process
-	topics  int
-	starts  []float64 // seconds
-	ballast []byte
+	result *Result
+	dir    string   // of the broker's data
+	arena  string   // of its arenas
+	broker *process // nil: not running
+	addr   string
+	admin  *load.Client
+
+	adminAddr string // of its HTTP
+	floors    []*process
+	topics    int
+	starts    []float64 // seconds
+	ballast   []byte
 }
 
 func (b *bench) say(format string, args ...any) { b.Log(fmt.Sprintf(format, args...)) }
@@ -119,7 +121,8 @@ func (b *bench) serve(env ...string) error {
 		return err
 	}
 	b.addr = "127.0.0.1:" + strconv.Itoa(ports[0])
-	argv := append(append([]string{}, b.Broker...), "--data", filepath.Join(b.dir, "data"), "--arena-dir", b.arena, "--kafka", b.addr, "--admin", "127.0.0.1:"+strconv.Itoa(ports[1]),
+	b.adminAddr = "127.0.0.1:" + strconv.Itoa(ports[1])
+	argv := append(append([]string{}, b.Broker...), "--data", filepath.Join(b.dir, "data"), "--arena-dir", b.arena, "--kafka", b.addr, "--admin", b.adminAddr,
 		"--core-ports", "off", "--shards", "1", "--congestion-control", load.Congestion, "--log", "json")
 	if b.broker, err = start(argv, env...); err != nil {
 		return err
