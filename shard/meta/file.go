@@ -60,7 +60,11 @@ func openFile(seam segment.FS, s *state) (*file, error) {
 		return nil, fmt.Errorf("read %s: %w", fileName, err)
 	}
 	w.f = f
-	return w, w.replay(b, s)
+	if err := w.replay(b, s); err != nil {
+		return w, err
+	}
+	// The process that renamed it here may have ended before it had made that durable.
+	return w, seam.SyncDir(dir)
 }
 
 // replay applies every record of b. See the package comment for bad ones.

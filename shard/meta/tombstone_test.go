@@ -1,7 +1,6 @@
 package meta
 
 import (
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"testing"
@@ -101,26 +100,6 @@ func TestNoCrashWhileForgettingLeavesFilesWithoutATombstone(t *testing.T) {
 					t.Fatalf("cut %d, seed %d: a file of a forgotten topic is back", cut, seed)
 				}
 			}
-		}
-	}
-}
-
-func TestAnEventWhoseSyncFailedLeavesNoGapForThoseAfterARestart(t *testing.T) {
-	for seed := range uint64(20) {
-		r := rand.New(rand.NewPCG(seed, 1))
-		fs := fakefs.New()
-		c := mustOpen(t, fs, 1)
-		fs.FailNth(fakefs.OpSync, 1, errors.New("input/output error"))
-		if res := c.Do(create("lost", 1)); res.Code != core.ErrStorage {
-			t.Fatalf("a command whose sync failed was answered %v", res.Code)
-		}
-		after := fs.Kill() // the page cache shows the event, and the disk will never have it
-		c = mustOpen(t, after, 1)
-		if res := c.Do(create("kept", 1)); res.Code != core.OK {
-			t.Fatal(res.Text)
-		}
-		if c = mustOpen(t, after.Crash(r), 1); c.Catalog().Load().Topic("kept") == nil {
-			t.Fatalf("seed %d: an acknowledged topic is lost", seed)
 		}
 	}
 }

@@ -94,7 +94,7 @@ func (p *producer) haunt(c *client) {
 	w := p.w
 	next := p.sequence // it would fit if nobody looked at the epoch
 	if p.part.mayLose || p.part.mayForget {
-		next = 1 << 20 // and fits nowhere
+		next = 1<<20 + 16*int32(len(w.model.sent)) // and fits nowhere
 	}
 	b := build(w.r, w.wall(), len(w.model.sent), p.part, p.pid, p.epoch-1, next, 1, 100)
 	b.abandoned = true
