@@ -108,7 +108,7 @@ func TestCheckProduceLetsPass(t *testing.T) {
 	}
 }
 
-// Kafka makes the header's largest timestamp anew from the records (trap 17).
+// Kafka makes the header's largest timestamp anew from the records.
 func TestCheckProduceCorrectsTheLargestTimestamp(t *testing.T) {
 	for _, c := range codecs {
 		m := compress(t, sample(50, 100), c.codec, c.xerial)
@@ -169,6 +169,22 @@ func BenchmarkCheckProduce(b *testing.B) {
 	for b.Loop() {
 		if _, code, _ := CheckProduce(m, openRules); code != core.OK {
 			b.Fatal(code)
+		}
+	}
+}
+
+// Kafka decompresses every batch that is produced; here header and CRC have to do, and a
+// consumer is told by its own decompressor.
+func TestCompressedBatchesAreCheckedByHeaderAndCrcOnly(t *testing.T) {
+	for _, c := range codecs[1:] {
+		m := compress(t, sample(5, 20), c.codec, c.xerial)
+		copy(m[HeaderSize:], "this is not what the codec writes")
+		if _, code, why := CheckProduce(seal(m, int16(c.codec)), openRules); code != core.OK {
+			t.Errorf("%s: %v %s", c.name, code, why)
+		}
+		m[len(m)-1]++
+		if _, code, _ := CheckProduce(m, openRules); code != core.ErrCorruptBatch {
+			t.Errorf("%s with a wrong CRC: %v", c.name, code)
 		}
 	}
 }

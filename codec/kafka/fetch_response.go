@@ -67,7 +67,7 @@ func (e *FetchEncoder) Topic(name []byte, id core.TopicID, partitions int) {
 }
 
 // Partition writes an answer up to and with the length of its records. With none, the
-// length is 0 and never null: librdkafka takes null for a broken message set (trap 26).
+// length is 0 and never null: librdkafka takes null for a broken message set.
 func (e *FetchEncoder) Partition(p *FetchResult, records int) {
 	be := binary.BigEndian
 	flexible := e.version >= 12

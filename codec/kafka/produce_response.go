@@ -11,7 +11,7 @@ type ProduceResult struct {
 	Index      int32
 	Error      int16
 	Base       core.Offset // -1 with an error
-	AppendTime int64       // ms; -1 with CreateTime, always (trap 17)
+	AppendTime int64       // ms; -1 with CreateTime, always
 	LogStart   core.Offset // -1 with an error; from version 5
 	Message    string      // with an error, for people; from version 8; empty is null
 	Records    []RecordError

@@ -152,7 +152,7 @@ func TestTheTagsOfARequestAreBounded(t *testing.T) {
 	}
 }
 
-func TestHeaders(t *testing.T) {
+func TestResponsesHaveTagsInTheirHeaderFromTheFlexibleVersionOnButApiVersions(t *testing.T) {
 	f := kmsg.NewRequestFormatter(kmsg.FormatterClientID("me"))
 	for _, r := range Versions {
 		for v := r.Min; v <= r.Max; v++ {

@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"net/netip"
 	"slices"
 	"testing"
 
@@ -279,5 +280,48 @@ func TestDescribeTopicPartitionsGoesOnFromItsCursor(t *testing.T) {
 	r = f.ask(req, 0).(*kmsg.DescribeTopicPartitionsResponse)
 	if len(r.Topics) != 2 || len(r.Topics[0].Partitions) != 1 || len(r.Topics[1].Partitions) != 1 || r.NextCursor != nil {
 		t.Fatalf("%+v", r)
+	}
+}
+
+func TestTheAddressToldIsTheOneThatTheClientCameInOn(t *testing.T) {
+	for local, want := range map[string]string{"127.0.0.1:9092": "127.0.0.1", "[::ffff:10.0.0.7]:9092": "10.0.0.7", "[::1]:9092": "::1", "[fe80::1%eth0]:9092": "fe80::1"} {
+		f := newFake(t, normalListener, Options{})
+		f.s = New(f, core.ConnInfo{ID: core.MakeConnID(7, 1), Local: netip.MustParseAddrPort(local)}, Options{})
+		if got := metadata(f, 9, false, nil).Brokers[0].Host; got != want {
+			t.Errorf("%s: %s, want %s", local, got, want)
+		}
+	}
+}
+
+func TestTheClusterHasAnIdAndItsControllerIsABrokerOfTheView(t *testing.T) {
+	for _, listener := range []int{normalListener, coreListener} {
+		f := newFake(t, listener, Options{})
+		m := metadata(f, 12, false, nil)
+		d := f.ask(kmsg.NewPtrDescribeClusterRequest(), 2).(*kmsg.DescribeClusterResponse)
+		live := map[int32]bool{}
+		for _, b := range m.Brokers {
+			live[b.NodeID] = b.Rack != nil && *b.Rack == "host"
+		}
+		if m.ClusterID == nil || len(*m.ClusterID) != 22 || d.ClusterID != *m.ClusterID || !live[m.ControllerID] || !live[d.ControllerID] || len(d.Brokers) != len(m.Brokers) {
+			t.Errorf("%+v\n%+v", m, d)
+		}
+		for _, b := range d.Brokers {
+			if !live[b.NodeID] {
+				t.Errorf("%+v is not in Metadata", b)
+			}
+		}
+	}
+}
+
+func TestCreateTopicsWithValidateOnlySaysWhatWouldBeAndMakesNothing(t *testing.T) {
+	f := newFake(t, normalListener, Options{})
+	for v := int16(2); v <= 7; v++ {
+		req := kmsg.NewPtrCreateTopicsRequest()
+		req.ValidateOnly, req.TimeoutMillis = true, 1000
+		req.Topics = []kmsg.CreateTopicsRequestTopic{{Topic: "n", NumPartitions: -1, ReplicationFactor: -1}}
+		r := f.ask(req, v).(*kmsg.CreateTopicsResponse).Topics[0]
+		if r.ErrorCode != 0 || v >= 5 && (r.NumPartitions != 1 || r.ReplicationFactor != 1 || len(r.Configs) == 0) || len(f.catalog.Topics) != 0 {
+			t.Errorf("version %d: %+v", v, r)
+		}
 	}
 }

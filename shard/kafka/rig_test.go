@@ -35,6 +35,7 @@ type world struct {
 
 type brokerWorker struct {
 	loop     *brokerLoop
+	stuck    bool // jobs wait
 	todo     []core.Job
 	finished []core.Job
 }
@@ -153,7 +154,7 @@ func (b *world) pump() {
 	for busy := true; busy; {
 		busy = false
 		for _, w := range b.workers {
-			if len(w.todo) > 0 {
+			if !w.stuck && len(w.todo) > 0 {
 				j := w.todo[0]
 				w.todo = append(w.todo[:0], w.todo[1:]...)
 				j.Run()

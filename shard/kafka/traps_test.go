@@ -314,3 +314,103 @@ func TestATopicDeletedUnderAPendingFetchIsUnknown(t *testing.T) {
 		t.Fatal(p.ErrorCode)
 	}
 }
+
+func TestATopicDeletedUnderAPendingFetchByNameIsUnknownToo(t *testing.T) {
+	f := newFake(t, normalListener, Options{})
+	req := fetchOf("t", f.topic("t", 0).ID, 500, 1, 0)
+	f.give(f.frame(req, 12))
+	f.catalog = core.NewCatalog(9, 3, nil)
+	f.queue = append(f.queue, sessionDone(f.waits[0].Ticket))
+	f.waits = nil
+	f.run()
+	if p := f.answer(req, 12, 1).(*kmsg.FetchResponse).Topics[0].Partitions[0]; p.ErrorCode != 3 {
+		t.Fatal(p.ErrorCode)
+	}
+}
+
+func TestAFetchWithoutPartitionsIsAnsweredAtOnce(t *testing.T) {
+	f := newFake(t, normalListener, Options{})
+	for v := int16(4); v <= 18; v++ {
+		req := fetchOf("t", core.TopicID{}, 500, 1)
+		req.Topics = nil
+		if resp := f.ask(req, v).(*kmsg.FetchResponse); resp.ErrorCode != 0 || len(resp.Topics) != 0 {
+			t.Fatalf("version %d: %+v", v, resp)
+		}
+	}
+}
+
+// Java takes a full answer that lacks a partition, or has one too many, for an error; also
+// one that is empty without a throttle time.
+func TestAFetchThatAsksForASessionIsGivenNoneAndExactlyItsPartitions(t *testing.T) {
+	f := newFake(t, normalListener, Options{})
+	topic := f.fill(3, 1)
+	f.topic("u", 0)
+	for v := int16(7); v <= 18; v++ {
+		req := fetchOf("t", topic.ID, 0, 1, 1, 0, 9) // at the end, records, out of range
+		req.SessionEpoch = 0
+		resp := f.ask(req, v).(*kmsg.FetchResponse)
+		if resp.SessionID != 0 || resp.ErrorCode != 0 || resp.ThrottleMillis != 0 || len(resp.Topics) != 1 || len(resp.Topics[0].Partitions) != 3 {
+			t.Fatalf("version %d: %+v", v, resp)
+		}
+		for i, p := range resp.Topics[0].Partitions {
+			if p.Partition != int32(i) || p.ErrorCode != []int16{0, 0, 1}[i] || len(p.RecordBatches) > 0 != (i == 1) {
+				t.Fatalf("version %d: %+v", v, p)
+			}
+		}
+	}
+}
+
+func TestConsumersOlderThanFetch4AreRefusedAndNothingIsConverted(t *testing.T) {
+	for v := range int16(4) {
+		f := newFake(t, normalListener, Options{})
+		f.give(f.frame(fetchOf("t", f.topic("t", 0).ID, 0, 1, 0), v))
+		if !f.closed || len(f.out) > 0 {
+			t.Errorf("Fetch %d: closed %v, %d bytes", v, f.closed, len(f.out))
+		}
+	}
+	if r := codec.Lookup(codec.Fetch); r.Advertised != 4 {
+		t.Errorf("Fetch is advertised from %d on", r.Advertised)
+	}
+}
+
+func TestAnUnknownTopicIdIsAnsweredWithTheIdItWasAskedFor(t *testing.T) {
+	f := newFake(t, normalListener, Options{})
+	id := core.TopicID{9, 8}
+	fetched := f.ask(fetchOf("", id, 500, 1, 0), 13).(*kmsg.FetchResponse).Topics[0]
+	produced := f.ask(produceOf("", id, -1, someBatch(1, nil)), 13).(*kmsg.ProduceResponse).Topics[0]
+	m := kmsg.NewPtrMetadataRequest()
+	m.Topics = []kmsg.MetadataRequestTopic{{TopicID: id}}
+	md := f.ask(m, 12).(*kmsg.MetadataResponse).Topics[0]
+	if fetched.TopicID != id || fetched.Partitions[0].ErrorCode != 100 || produced.TopicID != id || produced.Partitions[0].ErrorCode != 100 ||
+		md.TopicID != id || md.ErrorCode != 100 || md.Topic != nil {
+		t.Fatalf("%+v\n%+v\n%+v", fetched, produced, md)
+	}
+}
+
+func TestCorrelationIdsAreOpaqueAndMayBeNegative(t *testing.T) {
+	f := newFake(t, normalListener, Options{})
+	for _, id := range []int32{-1, -1 << 31, 0, 1<<31 - 1} {
+		f.next = id - 1
+		f.ask(kmsg.NewPtrMetadataRequest(), 9)
+	}
+}
+
+func TestLeaderEpochsAreRealInMetadataListOffsetsAndEpochEnds(t *testing.T) {
+	f := newFake(t, normalListener, Options{})
+	f.fill(1, 5)
+	if p := metadata(f, 7, false, nil).Topics[0].Partitions[0]; p.LeaderEpoch != 3 {
+		t.Errorf("Metadata: %+v", p)
+	}
+	if p := listOffset(f, 4, -1); p.LeaderEpoch != 3 || p.Offset != 5 {
+		t.Errorf("ListOffsets: %+v", p)
+	}
+	d := kmsg.NewPtrDescribeTopicPartitionsRequest()
+	if p := f.ask(d, 0).(*kmsg.DescribeTopicPartitionsResponse).Topics[0].Partitions[0]; p.LeaderEpoch != 3 {
+		t.Errorf("DescribeTopicPartitions: %+v", p)
+	}
+	req := kmsg.NewPtrOffsetForLeaderEpochRequest()
+	req.Topics = []kmsg.OffsetForLeaderEpochRequestTopic{{Topic: "t", Partitions: []kmsg.OffsetForLeaderEpochRequestTopicPartition{{LeaderEpoch: 3, CurrentLeaderEpoch: 3}}}}
+	if p := f.ask(req, 4).(*kmsg.OffsetForLeaderEpochResponse).Topics[0].Partitions[0]; p.ErrorCode != 0 || p.LeaderEpoch != 3 || p.EndOffset != 5 {
+		t.Errorf("OffsetForLeaderEpoch: %+v", p)
+	}
+}

@@ -234,3 +234,12 @@ func TestListsAreEditedAsTheyAreWhenTheCommandIsDecided(t *testing.T) {
 		}
 	}
 }
+
+func TestATopicThatIsMadeAgainHasAnotherIdAndNoLowerEpoch(t *testing.T) {
+	c := mustOpen(t, fakefs.New(), 1)
+	was, epoch := c.Do(create("t", 1)).Topic.ID, c.Catalog().Load().Starts
+	c.Do(core.Command{Kind: core.DeleteTopic, Topic: "t"})
+	if r := c.Do(create("t", 1)); r.Code != core.OK || r.Topic.ID == was || c.Catalog().Load().Starts < epoch {
+		t.Errorf("%+v; it was %v at epoch %d", r, was, epoch)
+	}
+}
