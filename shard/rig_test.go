@@ -19,6 +19,7 @@ import (
 type rig struct {
 	t        testing.TB
 	now      time.Duration
+	skew     int64 // ms: the wall clock was set by so much
 	disk     *fakefs.FS
 	memory   *fakefs.FS
 	catalog  atomic.Pointer[core.Catalog]
@@ -218,7 +219,7 @@ func (f idleFile) Allocate(pos, n int64) error {
 type rigEnv struct{ r *rig }
 
 func (e rigEnv) Mono() time.Duration { return e.r.now }
-func (e rigEnv) Wall() int64         { return 1_000_000 + e.r.now.Milliseconds() }
+func (e rigEnv) Wall() int64         { return 1_000_000 + e.r.now.Milliseconds() + e.r.skew }
 func (e rigEnv) Rand() uint64        { return 4 }
 
 // pump lets everything happen that can without time passing.
