@@ -18,4 +18,25 @@
 // partition and comes back as its own answer, so that an answer always has memory.
 // What an owner may hold for long (a wait, a call) costs nothing but that message; what
 // it answers soon takes one of a bounded number of credits (see mailbox.go).
+//
+// Every queue has a bound, and none drops. "Requests" are those that connections have
+// under way: a session takes on a bounded number and then no more input.
+//
+//	queue              bound
+//	ring               RingMax messages; when it is full: parked, or answers
+//	link.parked        requests of connections that are then paused. Bodies: CrowdMax in
+//	                   all, then no connection is read from, and the step that passed it
+//	link.flying        as many as the ring has slots, and creditBytes of bodies
+//	link.answers       requests of the peer: its credits, and its waits and calls; an
+//	                   answer is its request's own memory
+//	inbox              requests; inboxStepMax steps in a turn
+//	held               CrowdMax as above, and the credits of the peers; heldMax in any case
+//	pressed            twice the connections
+//	pending, reads,    requests
+//	waits, calls
+//	service.backlog    what the store takes before it is under pressure, and held
+//	jobs of a worker   sync and write: one; read: one for each segment and each lookup by
+//	                   time; control: one for each change under way, and one for departed
+//	departed           deleted topics, until the third checkpoint after
+//	pool               freeMax messages, keptMax bytes
 package shard
