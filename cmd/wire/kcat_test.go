@@ -44,7 +44,7 @@ func TestKcat(t *testing.T) {
 }
 
 func kcatRoundTrip(f franz, topic, codec string) error {
-	if err := f.create(topic, 1, 1, nil); err != nil {
+	if err := ready(f, topic, 1); err != nil {
 		return err
 	}
 	var in, want strings.Builder
@@ -70,7 +70,7 @@ func kcatRoundTrip(f franz, topic, codec string) error {
 
 // kcatMetadata has kcat list a topic of many partitions, write to them all, and read them all.
 func kcatMetadata(f franz, topic string) error {
-	if err := f.create(topic, 64, 1, nil); err != nil {
+	if err := ready(f, topic, 64); err != nil {
 		return err
 	}
 	list, err := kcat(nil, "-L", "-b", f.addr, "-t", topic)
@@ -105,7 +105,7 @@ func kcatMetadata(f franz, topic string) error {
 
 // kcatSeekTime: kcat sets no times, so franz-go writes.
 func kcatSeekTime(f franz, topic string) error {
-	if err := f.create(topic, 1, 1, nil); err != nil {
+	if err := ready(f, topic, 1); err != nil {
 		return err
 	}
 	if err := f.produce(topic, "gzip", true, sample(100, 1)); err != nil {
@@ -131,7 +131,7 @@ func kcatSeekTime(f franz, topic string) error {
 }
 
 func kcatLarge(f franz, topic string) error {
-	if err := f.create(topic, 1, 1, nil); err != nil {
+	if err := ready(f, topic, 1); err != nil {
 		return err
 	}
 	value := bytes.Repeat([]byte("large "), 150_000)
@@ -146,7 +146,7 @@ func kcatLarge(f franz, topic string) error {
 }
 
 func kcatErrors(f franz, topic string) error {
-	if err := f.create(topic, 1, 1, nil); err != nil {
+	if err := ready(f, topic, 1); err != nil {
 		return err
 	}
 	huge := bytes.Repeat([]byte{'x', 'y'}, 750_000)

@@ -35,7 +35,7 @@ func TestMixedViews(t *testing.T) {
 // crossed has two clients of two views write to the same partition in turn and each read all
 // of it.
 func crossed(topic string, a, b driver) error {
-	if err := a.create(topic, 1, 1, nil); err != nil {
+	if err := ready(a, topic, 1); err != nil {
 		return err
 	}
 	all := sample(40, 1)

@@ -130,9 +130,19 @@ func same(got, want []record) error {
 	return nil
 }
 
+// ready makes a topic that can be used at once. penstock answers when it can; Apache Kafka
+// before its brokers know the topic.
+func ready(d driver, topic string, parts int32) error {
+	err := d.create(topic, parts, 1, nil)
+	if err == nil && peerIsKafka {
+		time.Sleep(time.Second)
+	}
+	return err
+}
+
 // roundTrip writes 300 records to 3 partitions and reads them back byte for byte.
 func roundTrip(d driver, topic, codec string, idempotent bool) error {
-	if err := d.create(topic, 3, 1, nil); err != nil {
+	if err := ready(d, topic, 3); err != nil {
 		return err
 	}
 	rs := sample(300, 3)
@@ -158,7 +168,7 @@ func roundTrip(d driver, topic, codec string, idempotent bool) error {
 }
 
 func seekTime(d driver, topic string) error {
-	if err := d.create(topic, 1, 1, nil); err != nil {
+	if err := ready(d, topic, 1); err != nil {
 		return err
 	}
 	if err := d.produce(topic, "gzip", false, sample(100, 1)); err != nil {
@@ -184,7 +194,7 @@ func seekTime(d driver, topic string) error {
 }
 
 func large(d driver, topic string) error {
-	if err := d.create(topic, 1, 1, nil); err != nil {
+	if err := ready(d, topic, 1); err != nil {
 		return err
 	}
 	rs := sample(3, 1)
@@ -202,7 +212,7 @@ func large(d driver, topic string) error {
 }
 
 func many(d driver, topic string) error {
-	if err := d.create(topic, 64, 1, nil); err != nil {
+	if err := ready(d, topic, 64); err != nil {
 		return err
 	}
 	if err := d.produce(topic, "none", true, sample(640, 64)); err != nil {
@@ -279,7 +289,7 @@ func transactional(d driver, id string) error {
 // last has joined.
 func rebalance(topic string, drivers ...driver) error {
 	const parts = 6
-	if err := drivers[0].create(topic, parts, 1, nil); err != nil {
+	if err := ready(drivers[0], topic, parts); err != nil {
 		return err
 	}
 	var members []member

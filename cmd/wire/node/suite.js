@@ -1,13 +1,13 @@
 // The cases of kafkajs: suite.js BOOTSTRAP PREFIX (penstock | kafka). kafkajs brings gzip;
 // the other codecs are packages that plug in as its documentation says.
 const { Kafka, CompressionTypes, CompressionCodecs, logLevel } = require('kafkajs')
-const lz4 = require('lz4js')
+const lz4 = require('lz4-napi')
 const { ZstdCodec } = require('zstd-codec')
 const assert = require('assert')
 const [addr, prefix, peer] = process.argv.slice(2)
 const codec = (compress, decompress) => () => ({ compress: async (e) => Buffer.from(compress(e.buffer)), decompress: async (b) => Buffer.from(decompress(b)) })
 CompressionCodecs[CompressionTypes.Snappy] = require('kafkajs-snappy')
-CompressionCodecs[CompressionTypes.LZ4] = codec(lz4.compress, lz4.decompress)
+CompressionCodecs[CompressionTypes.LZ4] = codec(lz4.compressFrameSync, lz4.decompressFrameSync)
 const kafka = new Kafka({ brokers: [addr], logLevel: logLevel.NOTHING, retry: { initialRetryTime: 100, retries: 3 } })
 // The wait of a fetch is short because a consumer of kafkajs ends with its last fetch.
 const consumer = (groupId) => kafka.consumer({ groupId, heartbeatInterval: 300, sessionTimeout: 10000, maxWaitTimeInMs: 200 })
@@ -27,6 +27,7 @@ async function admin(run) {
 }
 const create = (topic, numPartitions = 1, replicationFactor = 1, configEntries = []) =>
   admin((a) => a.createTopics({ topics: [{ topic, numPartitions, replicationFactor, configEntries }], waitForLeaders: true }))
+    .finally(() => peer === 'kafka' && sleep(1000)) // Kafka answers before its brokers know the topic
 
 const sample = (n, parts) => Array.from({ length: n }, (_, i) => ({
   partition: i % parts, key: `key-${i}`, value: Buffer.from(`value ${i} \u0000\n`.repeat(1 + (i % 20))),

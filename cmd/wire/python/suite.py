@@ -29,6 +29,8 @@ def create(topic, parts=1, rf=1, settings=None):
         a.create_topics([NewTopic(topic, parts, rf, topic_configs=settings or {})])
     finally:
         a.close()
+    if peer == "kafka":
+        time.sleep(1)  # Kafka answers before its brokers know the topic
 
 
 def sample(n, parts):
