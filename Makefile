@@ -33,6 +33,9 @@ sim: ## the simulator: SEED=n replays one run, SEEDS=n tries that many
 sim-long: ## ten thousand seeds
 	SEEDS=10000 $(GO) test ./shard/sim -count=1 -timeout 60m -v -run TestSim
 
+plants: ## mistakes made on purpose, each of which the simulator must find
+	$(GO) test -tags plant ./shard/sim -run Planted -count=1 -v
+
 crash: ## real power cuts: images of an ext4 that lost and tore what was not flushed, of a journal and of the whole broker (root, /dev/fuse)
 	$(GO) vet -tags powercut ./segment/... ./cmd/penstock
 	$(GO) test -tags powercut ./segment/ -run PowerCuts -count=1 -v -timeout 10m
@@ -46,4 +49,4 @@ mainjob: build ## package lists in by kcat, a second topic by Java, the broker k
 	sh cmd/wire/setup.sh
 	SEED=$(SEED) bash cmd/wire/mainjob/run.sh
 
-.PHONY: help build run check test race sim sim-long crash wire mainjob
+.PHONY: help build run check test race sim sim-long plants crash wire mainjob

@@ -246,7 +246,7 @@ func (w *world) crash() {
 	w.stats.batches = len(w.model.sent)
 	w.end()
 	power := w.r.IntN(2) == 0
-	w.tracef("crash, power %v", power)
+	w.tracef("crash after %d changes of the disk, power %v", w.disk.Changes(), power)
 	if power {
 		w.stats.cuts++
 		w.disk, w.memory = w.disk.Crash(w.r), w.memory.Crash(w.r)
