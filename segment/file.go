@@ -7,6 +7,7 @@ import (
 	"hash/crc32"
 	"io"
 	"io/fs"
+	"sync"
 
 	"github.com/penstock/penstock/codec/batch"
 	"github.com/penstock/penstock/core"
@@ -44,6 +45,7 @@ type segfile struct {
 	unsynced  bool // written since its last sync
 	indexed   bool // its index file is written
 	known     bool // maxTs is that of the index
+	reserved  bool // space may be reserved beyond its end
 	jobs      int  // jobs that use its index or its files
 	idx       index
 	heat      heat
@@ -182,11 +184,17 @@ func (g *segfile) sync(fsys FS) error {
 	return nil
 }
 
+const walkBuffer = 256 << 10
+
+var walkBuffers = sync.Pool{New: func() any { return new([walkBuffer]byte) }}
+
 // walk reads the batches of [pos, size) of a file: the header of each (b of fn), and with
 // whole set all its bytes (b), checked. It stops without an error at the first thing that is not
 // the next batch, and says where that is and why.
 func walk(f File, pos core.FilePos, size int64, next core.Offset, whole bool, fn func(h batch.Header, pos core.FilePos, b []byte) error) (core.FilePos, core.Offset, string, error) {
-	buf := make([]byte, 256<<10)
+	lent := walkBuffers.Get().(*[walkBuffer]byte)
+	defer walkBuffers.Put(lent)
+	buf := lent[:]
 	have, start := 0, pos // buf[:have] holds the file from start
 	stride := len(buf)    // to read at a time
 	for int64(pos) < size {

@@ -325,7 +325,7 @@ func (r *recovery) write(id core.PartitionID, seg core.Offset, pos core.FilePos,
 	return err
 }
 
-const filesMax = 256
+const filesMax = 512
 
 // closeFiles leaves the sync to syncAll: what is verified is written once more first.
 func (r *recovery) closeFiles() (err error) {
@@ -352,8 +352,10 @@ func (r *recovery) syncAll() error {
 				err = errors.Join(err, e)
 			default:
 				r.files[k] = f
-				_ = f.Writeback(0, 0) // a hint: all of it
-				r.unsyncedDirs[k.id] = true
+				_ = f.Writeback(0, 0)                       // a hint: all of it
+				if !r.wanted(k.id) || r.doubt[k.id] != "" { // verify has not looked at it
+					r.unsyncedDirs[k.id] = true
+				}
 			}
 		}
 		for _, k := range some {

@@ -10,8 +10,9 @@ type sealTask struct {
 	next core.Offset // the offset after it
 	head indexHead
 	idx  index // as it was handed over
-	done bool
-	ok   bool
+	// space: only give back what was reserved; an earlier process wrote the segment.
+	space    bool
+	done, ok bool
 }
 
 // collectSeals hands over the segments that have ended. A job that syncs everything
@@ -28,12 +29,14 @@ func (s *Store) collectSeals() {
 	rest := s.sealing[:0]
 	for _, t := range s.sealing {
 		switch g := t.g; {
-		case t.l.gone || !g.loaded: // deleted since
+		case t.l.gone || !g.loaded && !t.space: // deleted since
 		case g.submitted < g.end || g.loading:
 			rest = append(rest, t)
 		default:
 			g.jobs++
-			t.idx, t.head = g.idx, headOf(g, &g.idx, t.next, g.made, g.closedAt)
+			if !t.space {
+				t.idx, t.head = g.idx, headOf(g, &g.idx, t.next, g.made, g.closedAt)
+			}
 			j.seals = append(j.seals, t)
 		}
 	}
@@ -54,6 +57,9 @@ func (t *sealTask) run(fsys FS) {
 		defer func() { _ = f.Close() }()
 	}
 	_ = f.Truncate(int64(t.g.end))
+	if t.space {
+		return
+	}
 	for _, b := range t.idx.blocks {
 		if b.slots == nil { // dropped: all are made again
 			x, next, err := buildIndex(f, t.g.id, t.g.base, t.g.end)
@@ -73,7 +79,7 @@ func (s *Store) sealed(t *sealTask) {
 	switch {
 	case t.l.gone:
 	case !t.done:
-		s.sealing = append(s.sealing, sealTask{l: t.l, g: t.g, next: t.next})
+		s.sealing = append(s.sealing, sealTask{l: t.l, g: t.g, next: t.next, space: t.space})
 	case t.ok:
 		t.g.indexed = true
 		t.g.learn(&t.head)

@@ -185,6 +185,9 @@ func (s *Store) Open(id core.PartitionID, c LogConfig, r *Recovered) *Log {
 			if g.closedAt == 0 { // its records are not younger than this
 				g.closedAt = s.cfg.Env.Wall()
 			}
+			if g.reserved && !l.frozen {
+				s.sealing = append(s.sealing, sealTask{l: l, g: g, space: true})
+			}
 		}
 	}
 	l.mark.id = id

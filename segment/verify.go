@@ -216,11 +216,17 @@ func (v *verifier) segment(base core.Offset) (cut bool, err error) {
 		v.r.unsyncedDirs[id] = true
 		return cut, v.r.removeSegment(id, base) // it holds no batch
 	}
-	if !v.covers(base) && (!v.r.c.Clean || cut) {
-		err = f.Truncate(int64(g.end)) // the crash came in the middle of an append; what was reserved is given back
+	if cut {
+		err = f.Truncate(int64(g.end)) // the crash came in the middle of an append
 	}
-	if !v.covers(base) && (cut || base != v.m.segment || g.end != v.m.pos) {
-		v.r.unsynced[place{id: id, segment: base}] = true
+	if !v.covers(base) {
+		g.reserved = !v.r.c.Clean
+		if cut || base != v.m.segment || g.end != v.m.pos {
+			v.r.unsynced[place{id: id, segment: base}] = true
+		}
+		if base != v.m.segment || v.m.pos <= segHeader { // else the mark says that its entry is durable
+			v.r.unsyncedDirs[id] = true
+		}
 	}
 	v.keep(g)
 	return cut, err
