@@ -15,7 +15,7 @@ import (
 
 // These tests ask a whole broker; see world.
 
-// synced is the sync worker of the shard that owns partition 0 of t.
+// syncer is the sync worker of the shard that owns partition 0 of t.
 func (b *world) syncer() *brokerWorker { return b.workers[0] }
 
 func (c *client) produce(acks int16, batches ...[]byte) *kmsg.ProduceResponse {

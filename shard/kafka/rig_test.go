@@ -15,6 +15,7 @@ import (
 	"github.com/penstock/penstock/segment/fakefs"
 	"github.com/penstock/penstock/shard"
 	"github.com/penstock/penstock/shard/kafka/group"
+	"github.com/penstock/penstock/shard/meta"
 	"github.com/penstock/penstock/shard/session"
 )
 
@@ -24,9 +25,11 @@ type world struct {
 	t            testing.TB
 	now          time.Duration
 	disk, memory *fakefs.FS
-	catalog      atomic.Pointer[core.Catalog]
+	catalog      *atomic.Pointer[core.Catalog]
+	change       func(core.Command) core.CommandResult
 	groups       group.Options
 	cluster      *core.Cluster
+	options      Options
 	shards       []*shard.Shard
 	loops        []*brokerLoop
 	workers      []*brokerWorker
@@ -76,7 +79,6 @@ func (b *world) Mono() time.Duration                  { return b.now }
 func (b *world) Wall() int64                          { return 1_000_000 + b.now.Milliseconds() }
 func (b *world) Rand() uint64                         { b.next++; return uint64(b.next) }
 func (b *world) topic(name string) *core.Topic        { return b.catalog.Load().Topic(name) }
-func (b *world) log(name string) core.PartitionID     { return core.PartitionID{Topic: b.topic(name).ID} }
 func (b *world) owns(name string, at ...core.ShardID) { b.publish(name, at, b.topic(name)) }
 
 // publish makes a topic, or gives an old one other owners.
@@ -97,9 +99,25 @@ func (b *world) publish(name string, owners []core.ShardID, was *core.Topic) {
 // newWorld makes a broker of n shards with the topics t and __consumer_offsets, of so
 // many partitions, dealt to the shards in turn.
 func newWorld(t testing.TB, n, partitions int, groups group.Options) *world {
-	b := &world{t: t, disk: fakefs.New(), memory: fakefs.New(), groups: groups}
+	b := &world{t: t, disk: fakefs.New(), memory: fakefs.New(), groups: groups, catalog: new(atomic.Pointer[core.Catalog])}
+	b.change = func(core.Command) core.CommandResult { return core.CommandResult{Code: core.ErrUnsupported} }
 	for _, name := range []string{"t", offsetsName} {
 		b.publish(name, b.deal(n, partitions, 0), nil)
+	}
+	b.start(n)
+	return b
+}
+
+// newRealWorld is newWorld with the real writer of the catalog: topics can be made.
+func newRealWorld(t testing.TB, n int) *world {
+	b := &world{t: t, disk: fakefs.New(), memory: fakefs.New()}
+	m, err := meta.Open(fakefs.New(), meta.Options{Env: b, Shards: n, Partitions: 1, Defaults: core.DefaultTopicConfig(), PartitionsMax: 100})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.change, b.catalog = m.Do, m.Catalog()
+	if r := m.Do(core.Command{Kind: core.CreateTopic, Topic: offsetsName, Partitions: 1, Internal: true}); r.Code != core.OK {
+		t.Fatal(r.Text)
 	}
 	b.start(n)
 	return b
@@ -116,7 +134,7 @@ func (b *world) deal(n, partitions, by int) (owners []core.ShardID) {
 func (b *world) start(n int) {
 	b.t.Helper()
 	b.shards, b.loops, b.workers = nil, nil, nil
-	b.cluster = &core.Cluster{ID: "c", Node: 1, CoreBase: 1001, Shards: n, Brokers: n, Listeners: []core.Listener{{Core: core.NormalView, Port: 9092}}}
+	b.cluster = &core.Cluster{ID: "clusterclusterclusterC", Node: 1, CoreBase: 1001, Shards: n, Brokers: n, Listeners: []core.Listener{{Core: core.NormalView, Port: 9092}}}
 	for i := range n {
 		b.cluster.Listeners = append(b.cluster.Listeners, core.Listener{Core: i, Port: int32(9192 + i)})
 	}
@@ -132,12 +150,11 @@ func (b *world) start(n int) {
 			ws = append(ws, &brokerWorker{loop: l})
 		}
 		b.workers = append(b.workers, ws...)
-		s, err := shard.New(shard.Config{ID: core.ShardID(i), Env: b, Loop: l, Cluster: b.cluster, Catalog: &b.catalog,
+		s, err := shard.New(shard.Config{ID: core.ShardID(i), Env: b, Loop: l, Cluster: b.cluster, Catalog: b.catalog,
 			Store: segment.Config{FS: b.disk, Arena: b.memory, Env: b, ArenaBytes: 16 << 20, ChunkBytes: 64 << 10,
 				JournalBytes: 16 << 20, CheckpointBytes: 4 << 20, Sync: ws[0], Write: ws[1], Read: ws[2]},
-			Recovery: rec, Control: ws[3],
-			Change:   func(core.Command) core.CommandResult { return core.CommandResult{Code: core.ErrUnsupported} },
-			Sessions: func(h session.Host, c core.ConnInfo) session.Session { return New(h, c, Options{}) },
+			Recovery: rec, Control: ws[3], Change: b.change,
+			Sessions: func(h session.Host, c core.ConnInfo) session.Session { return New(h, c, b.options) },
 			Services: func(h session.Host, t *core.Topic, p core.PartitionID) session.Service {
 				return group.New(h, p, b.groups)
 			}})

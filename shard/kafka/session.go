@@ -37,6 +37,7 @@ type BrokerSetting struct {
 const (
 	slotsMax    = 64        // requests of one connection under way; only Produces overlap
 	keptMax     = 256 << 10 // a larger answer buffer is not kept
+	stepOutMax  = 256 << 10 // of answers, after which a step starts no more requests: small ones may have large answers
 	frameMax    = 100 << 20
 	fetchMax    = 55 << 20
 	idleMax     = 10 * time.Minute
@@ -65,6 +66,7 @@ type Session struct {
 	close      bool
 	fault      error // why
 	turn       uint64
+	answered   int           // bytes of answers in this step
 	active     time.Duration // when something last came in
 	nearest    time.Duration // no slot under way has an earlier deadline; 0: none has one
 	deadline   time.Duration // of the shard's timer; never later than what we wait for
@@ -114,7 +116,8 @@ func (s *Session) Receive(in []byte, fx *session.Effects) (used, need int, err e
 	s.turn++
 	s.blocked = false
 	s.active = s.host.Mono()
-	for s.fault == nil && !s.close {
+	s.answered = 0
+	for s.fault == nil && !s.close && s.answered < stepOutMax {
 		rest := in[used:]
 		if len(rest) < 4 {
 			break
@@ -355,6 +358,7 @@ func (s *Session) flush(fx *session.Effects) {
 			s.sendFetch(sl, fx)
 		default:
 			fx.Send(sl.out)
+			s.answered += len(sl.out)
 		}
 	}
 }
