@@ -22,6 +22,7 @@ type journalReport struct {
 	// groups are missing of which nothing is known.
 	Damage *CorruptError
 	Gaps   int
+	Stale  bool // the checkpoint that was found is not the latest one there was
 }
 
 func (r *journalReport) damaged(file string, pos int64, why string) {
@@ -181,8 +182,7 @@ func (r *journalReader) released() (last uint64) {
 func (r *journalReader) replay(from uint64, fn func(e entry, data []byte) error, rep *journalReport) error {
 	rep.Torn = r.partial
 	if last := r.released(); last > from { // what those groups held was synced in segments
-		rep.damaged(r.name, 0, "it follows a newer checkpoint than the one that was found")
-		from = last
+		rep.Stale, from = true, last
 	}
 	next := from + 1
 	for i, g := range r.found {

@@ -119,9 +119,9 @@ type recovery struct {
 
 // recoveredShard is what a shard of the last run left.
 type recoveredShard struct {
-	id     core.ShardID
-	ck     checkpoint
-	damage bool // the journal is kept aside
+	id    core.ShardID
+	ck    checkpoint
+	aside []string // files to be kept under other names
 }
 
 // place is a position in a segment of a partition.
@@ -186,7 +186,8 @@ func (r *recovery) readCheckpoints() error {
 	if len(last.bad) > 0 && r.generation > last.jseq+2 {
 		// Not torn by a crash: a recovery that had written it went on after that.
 		bad := &CorruptError{last.bad[0], 0, "it does not check out"}
-		r.strictAll, r.out.Report.Damaged = true, append(r.out.Report.Damaged, Damage{Err: bad})
+		r.strictAll = true
+		r.report(bad)
 		return r.keepAside("shards", last.bad)
 	}
 	return nil
@@ -241,7 +242,7 @@ func (r *recovery) replayJournalOf(s *recoveredShard, held bool) error {
 		}
 		seen[e.partition] = rep.Gaps
 		end := place{e.partition, e.segment, e.pos + core.FilePos(e.size)}
-		r.extend(e, end, data, rep.Damage != nil)
+		r.extend(e, end, data, rep.Damage != nil || rep.Stale)
 		return r.write(e.partition, e.segment, e.pos, data)
 	})
 	lost := rep.Gaps > 0
@@ -257,11 +258,18 @@ func (r *recovery) replayJournalOf(s *recoveredShard, held bool) error {
 	case err != nil:
 		return err
 	}
-	if rep.Damage == nil {
+	if rep.Damage == nil && !rep.Stale {
 		return nil
 	}
-	s.damage = true
-	r.out.Report.Damaged = append(r.out.Report.Damaged, Damage{Err: rep.Damage})
+	if rep.Stale {
+		name := checkpointName(dir, s.ck.seq+1)
+		s.aside = append(s.aside, s.ck.bad...)
+		r.report(&CorruptError{name, 0, "the latest checkpoint is damaged or missing; the one before it serves"})
+	}
+	if rep.Damage != nil {
+		s.aside = append(s.aside, dir+"/journal")
+		r.report(rep.Damage)
+	}
 	for id := range r.ownedBy(s.id) {
 		r.strict[id] = true
 		if gaps, ok := seen[id]; lost && !held && !(ok && gaps == rep.Gaps) {
@@ -388,21 +396,21 @@ func (r *recovery) writeMarks() error {
 }
 
 // retire empties the journals first: a crash in between replays nothing twice that
-// matters, since everything they hold lies below the new marks. A damaged one is kept
-// under another name, and so are damaged checkpoints beside it.
+// matters, since everything they hold lies below the new marks. What is damaged is kept
+// under another name.
 func (r *recovery) retire() error {
 	for _, s := range r.shards {
 		dir, bad := shardDir(s.id), new(CorruptError)
 		err := error(nil)
-		if !s.damage {
+		if len(s.aside) == 0 {
 			if err = retireJournal(r.c.FS, dir, 0); errors.As(err, &bad) { // after a clean stop: it held nothing
-				s.damage, r.out.Report.Damaged = true, append(r.out.Report.Damaged, Damage{Err: bad})
+				s.aside = append(s.aside, dir+"/journal")
+				r.report(bad)
 			}
 		}
-		if s.damage {
-			floor := max(s.ck.jseq, 1)
-			if err = r.keepAside(dir, append([]string{dir + "/journal"}, s.ck.bad...)); err == nil {
-				err = retireJournal(r.c.FS, dir, floor)
+		if len(s.aside) > 0 {
+			if err = r.keepAside(dir, s.aside); err == nil {
+				err = retireJournal(r.c.FS, dir, max(s.ck.jseq, 1))
 			}
 		}
 		if err != nil {
@@ -413,4 +421,8 @@ func (r *recovery) retire() error {
 		}
 	}
 	return nil
+}
+
+func (r *recovery) report(e *CorruptError) {
+	r.out.Report.Damaged = append(r.out.Report.Damaged, Damage{Err: e})
 }

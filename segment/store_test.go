@@ -40,16 +40,17 @@ func (c *clock) Rand() uint64        { return rand.Uint64() }
 
 // rig is one store on a fake disk, with a model of what each log holds.
 type rig struct {
-	t      *testing.T
-	r      *rand.Rand
-	fs     *fakefs.FS
-	clock  *clock
-	q      [3]*queue
-	store  *segment.Store
-	logs   []*segment.Log
-	model  []*model
-	cfg    segment.LogConfig
-	failed error
+	t          *testing.T
+	r          *rand.Rand
+	fs         *fakefs.FS
+	clock      *clock
+	q          [3]*queue
+	store      *segment.Store
+	logs       []*segment.Log
+	model      []*model
+	cfg        segment.LogConfig
+	failed     error
+	indexBytes int64
 }
 
 type model struct {
@@ -90,6 +91,11 @@ func newRig(t *testing.T, r *rand.Rand, fs *fakefs.FS, d core.Durability, n int)
 	return g
 }
 
+func (g *rig) config() segment.Config {
+	return segment.Config{FS: g.fs, Arena: g.fs, Env: g.clock, ArenaBytes: 512 << 10, ChunkBytes: 4096, IndexBytes: g.indexBytes,
+		JournalBytes: 2 << 20, CheckpointBytes: 256 << 10, Sync: g.q[0], Write: g.q[1], Read: g.q[2], Host: g}
+}
+
 func (g *rig) open() {
 	g.t.Helper()
 	rec, err := segment.Recover(segment.RecoverConfig{FS: g.fs, Arena: g.fs})
@@ -100,8 +106,7 @@ func (g *rig) open() {
 		g.q[i] = &queue{}
 	}
 	g.failed = nil
-	g.store, err = segment.OpenStore(segment.Config{FS: g.fs, Arena: g.fs, Env: g.clock, ArenaBytes: 512 << 10, ChunkBytes: 4096,
-		JournalBytes: 2 << 20, CheckpointBytes: 256 << 10, Sync: g.q[0], Write: g.q[1], Read: g.q[2], Host: g})
+	g.store, err = segment.OpenStore(g.config())
 	if err != nil {
 		g.t.Fatal(err)
 	}

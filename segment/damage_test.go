@@ -1,0 +1,278 @@
+package segment_test
+
+import (
+	"errors"
+	"io/fs"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"github.com/penstock/penstock/core"
+	"github.com/penstock/penstock/segment"
+	"github.com/penstock/penstock/segment/fakefs"
+)
+
+// content is the bytes of a file.
+func content(t *testing.T, f segment.FS, name string) string {
+	t.Helper()
+	x, err := f.Open(name, segment.ReadOnly)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "missing"
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, _ := x.Size()
+	b := make([]byte, n)
+	_, _ = x.ReadAt(b, 0)
+	return string(b)
+}
+
+// lived is a synced store of three partitions with a checkpoint behind it and
+// acknowledged records after that; the last of them went to partition 0.
+func lived(t *testing.T, seed uint64) *rig {
+	g := newRig(t, rand.New(rand.NewPCG(seed, 40)), fakefs.New(), core.Synced, 3)
+	for i := range 900 {
+		if err := g.append(i%3, 400); err != nil && err != core.ErrBusy {
+			t.Fatal(err)
+		}
+		if i%20 == 0 {
+			g.store.Commit()
+			g.work(10)
+		}
+	}
+	g.store.Commit()
+	g.work(100)
+	for i := range 4 {
+		if err := g.append(i%3, 300); err != nil {
+			t.Fatal(err)
+		}
+		g.store.Commit()
+		g.work(10)
+	}
+	if g.store.Stats().Checkpoints == 0 || g.failed != nil {
+		t.Fatalf("%+v, %v", g.store.Stats(), g.failed)
+	}
+	return g
+}
+
+func flipAll(t *testing.T, f *fakefs.FS, name string, from, to, step int64) {
+	t.Helper()
+	for pos := from; pos < to; pos += step {
+		if f.FlipBit(name, pos) != nil {
+			break
+		}
+	}
+}
+
+// What the damage of a shared file may have cost: after the death of the process nothing,
+// since the arena holds all; after a power cut the partitions that nothing speaks for
+// are quarantined, in this start and in later ones, and the file is kept.
+func TestADamagedSharedFileQuarantinesWhatItConcernsAndNoMore(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		damage func(t *testing.T, f *fakefs.FS)
+		power  bool
+		lost   []int // partitions in quarantine
+		kept   string
+	}{
+		{"both headers of the journal, killed", func(t *testing.T, f *fakefs.FS) { flipAll(t, f, "shards/0/journal", 20, 4200, 4096) }, false, nil, "journal"},
+		{"both headers of the journal, power cut", func(t *testing.T, f *fakefs.FS) { flipAll(t, f, "shards/0/journal", 20, 4200, 4096) }, true, []int{0, 1, 2}, "journal"},
+		{"no journal, killed", func(t *testing.T, f *fakefs.FS) { _ = f.Remove("shards/0/journal") }, false, nil, ""},
+		{"no journal, power cut", func(t *testing.T, f *fakefs.FS) { _ = f.Remove("shards/0/journal") }, true, []int{0, 1, 2}, ""},
+		{"the newest checkpoint, power cut", func(t *testing.T, f *fakefs.FS) { breakNewest(t, f) }, true, nil, "checkpoint"},
+		{"the newest checkpoint, killed", func(t *testing.T, f *fakefs.FS) { breakNewest(t, f) }, false, nil, "checkpoint"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			g := lived(t, 1)
+			if c.power {
+				g.fs = g.fs.Crash(g.r)
+			} else {
+				g.fs = g.fs.Kill()
+			}
+			before := g.fs.Kill()
+			c.damage(t, g.fs)
+			for start := range 3 {
+				rec, err := segment.Recover(segment.RecoverConfig{FS: g.fs, Arena: g.fs})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if start == 0 {
+					if len(rec.Report.Damaged) != 1 {
+						t.Fatalf("damage reported: %+v", rec.Report.Damaged)
+					}
+					d := rec.Report.Damaged[0]
+					if c.kept == "" != (d.Kept == "") || !strings.Contains(d.Kept, c.kept) {
+						t.Fatalf("kept as %q", d.Kept)
+					}
+					if d.Kept != "" && content(t, g.fs, d.Kept) == "missing" {
+						t.Fatal("the damaged file is gone")
+					}
+				} else if len(rec.Report.Damaged) != 0 {
+					t.Fatalf("start %d reports %+v", start, rec.Report.Damaged[0].Err)
+				}
+				if len(rec.Report.Quarantined) != len(c.lost) {
+					t.Fatalf("start %d: %v in quarantine, want %v", start, rec.Report.Quarantined, c.lost)
+				}
+				if len(c.lost) == 0 {
+					for _, m := range g.model {
+						if rec.Logs[m.id].End < m.durable {
+							t.Fatalf("start %d: %v ends at %d, acknowledged %d", start, m.id, rec.Logs[m.id].End, m.durable)
+						}
+					}
+				}
+				g.fs = reopen(t, g, rec)
+			}
+			for _, m := range g.model { // nothing of a segment was touched
+				name := "topics/" + m.id.String() + "/00000000000000000000.log"
+				if len(c.lost) > 0 && content(t, before, name) != content(t, g.fs, name) {
+					t.Fatalf("%s was changed", name)
+				}
+			}
+		})
+	}
+}
+
+// reopen opens the store as a start does, lets it write a checkpoint, and stops it dead.
+func reopen(t *testing.T, g *rig, rec *segment.Recovery) *fakefs.FS {
+	t.Helper()
+	for i := range g.q {
+		g.q[i] = &queue{}
+	}
+	var err error
+	if g.store, err = segment.OpenStore(g.config()); err != nil {
+		t.Fatal(err)
+	}
+	g.logs = g.logs[:0]
+	for _, m := range g.model {
+		g.logs = append(g.logs, g.store.Open(m.id, g.cfg, rec.Logs[m.id]))
+	}
+	g.store.Shutdown(func(err error) {
+		if err != nil {
+			t.Fatal(err)
+		}
+	})
+	g.work(1000)
+	return g.fs.Kill()
+}
+
+// breakNewest damages the newer checkpoint of shard 0.
+func breakNewest(t *testing.T, f *fakefs.FS) {
+	t.Helper()
+	newest, at := "", byte(0)
+	for _, n := range []string{"shards/0/checkpoint.a", "shards/0/checkpoint.b"} {
+		if b := content(t, f, n); len(b) > 16 && b[16] >= at {
+			newest, at = n, b[16]
+		}
+	}
+	flipAll(t, f, newest, 40, 41, 1)
+}
+
+// Damage to a segment below what was ever synced quarantines its partition, and only
+// that, in every later start too, and leaves every byte of it as it is; what is not
+// part of a partition is kept and reported.
+func TestDamageInASegmentQuarantinesItsPartitionForGood(t *testing.T) {
+	for name, damage := range map[string]func(t *testing.T, g *rig, dir string, bases []string){
+		"a segment header": func(t *testing.T, g *rig, dir string, bases []string) { flipAll(t, g.fs, dir+bases[0], 20, 21, 1) },
+		"the header of the last segment": func(t *testing.T, g *rig, dir string, bases []string) {
+			flipAll(t, g.fs, dir+bases[len(bases)-1], 20, 21, 1)
+		},
+		"the header of the last segment, and no index": func(t *testing.T, g *rig, dir string, bases []string) {
+			for _, b := range bases {
+				_ = g.fs.Remove(dir + strings.TrimSuffix(b, ".log") + ".index")
+			}
+			flipAll(t, g.fs, dir+bases[len(bases)-1], 20, 21, 1)
+		},
+		"a short segment": func(t *testing.T, g *rig, dir string, bases []string) {
+			x, _ := g.fs.Open(dir+bases[1], segment.ReadWrite)
+			_ = x.Truncate(6000)
+		},
+		"a missing segment": func(t *testing.T, g *rig, dir string, bases []string) { _ = g.fs.Remove(dir + bases[1]) },
+		"no segments": func(t *testing.T, g *rig, dir string, bases []string) {
+			for _, b := range bases {
+				_ = g.fs.Remove(dir + b)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := lived(t, 2)
+			rec := stopAndRecover(t, g)
+			if len(rec.Report.Quarantined) != 0 {
+				t.Fatal(rec.Report.Quarantined)
+			}
+			g.fs = reopen(t, g, rec)
+			dir := "topics/" + g.model[1].id.String() + "/"
+			damage(t, g, dir, segmentsOf(t, g.fs, dir))
+			_ = g.fs.MkdirAll("topics/not-a-topic/0")
+			before := g.fs.Kill()
+			for start := range 3 {
+				rec, err := segment.Recover(segment.RecoverConfig{FS: g.fs, Arena: g.fs})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if len(rec.Report.Quarantined) != 1 || rec.Report.Quarantined[0] != g.model[1].id || len(rec.Report.Unknown) != 1 {
+					t.Fatalf("start %d: %+v", start, rec.Report)
+				}
+				for _, i := range []int{0, 2} {
+					if l := rec.Logs[g.model[i].id]; l.Quarantined != nil || l.End != g.model[i].end() {
+						t.Fatalf("start %d: partition %d ends at %d", start, i, l.End)
+					}
+				}
+				g.fs = reopen(t, g, rec)
+			}
+			for _, b := range segmentsOf(t, before, dir) {
+				if content(t, before, dir+b) != content(t, g.fs, dir+b) {
+					t.Fatalf("%s was changed", b)
+				}
+			}
+		})
+	}
+}
+
+func segmentsOf(t *testing.T, f segment.FS, dir string) (logs []string) {
+	names, err := f.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range names {
+		if strings.HasSuffix(n, ".log") {
+			logs = append(logs, n)
+		}
+	}
+	return logs
+}
+
+// stopAndRecover stops a store in good order and recovers what it left.
+func stopAndRecover(t *testing.T, g *rig) *segment.Recovery {
+	t.Helper()
+	g.store.Shutdown(func(err error) {
+		if err != nil {
+			t.Fatal(err)
+		}
+	})
+	g.work(10000)
+	g.fs = g.fs.Kill()
+	rec, err := segment.Recover(segment.RecoverConfig{FS: g.fs, Arena: g.fs, Clean: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rec
+}
+
+// A format that this program does not know is refused with the remedy, and nothing is
+// changed; the same bytes with a checksum that does not match are damage.
+func TestAFormatNewerThanThisProgramIsRefused(t *testing.T) {
+	for _, c := range []struct{ file, word string }{
+		{"shards/0/journal", "use that version"}, {"shards/0/checkpoint.", "use the newer program"}, {".log", "use the newer one"}, {"arena-0", "use the newer one"},
+	} {
+		t.Run(c.file, func(t *testing.T) {
+			g := lived(t, 3)
+			g.fs = g.fs.Kill()
+			segment.MakeNewer(t, g.fs, c.file, g.model[0].id)
+			_, err := segment.Recover(segment.RecoverConfig{FS: g.fs, Arena: g.fs})
+			if err == nil || !strings.Contains(err.Error(), c.word) {
+				t.Fatalf("%v", err)
+			}
+		})
+	}
+}
