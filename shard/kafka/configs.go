@@ -129,9 +129,14 @@ func (s *Session) onAlterConfigs(sl *slot, h *codec.Header, fx *session.Effects)
 	}
 	resp := kmsg.NewPtrAlterConfigsResponse()
 	resp.Resources = make([]kmsg.AlterConfigsResponseResource, len(req.Resources))
+	twice := repeated(len(req.Resources), func(i int) string { return resourceKey(req.Resources[i].ResourceType, req.Resources[i].ResourceName) })
 	for i := range req.Resources {
 		in, out := &req.Resources[i], &resp.Resources[i]
 		out.ResourceType, out.ResourceName = in.ResourceType, in.ResourceName
+		if twice[resourceKey(in.ResourceType, in.ResourceName)] {
+			out.ErrorCode, out.ErrorMessage = codec.InvalidRequest, text(namedTwice)
+			continue
+		}
 		cmd := core.Command{Kind: core.AlterTopic, Topic: in.ResourceName, Set: map[string]*string{}, Replace: true, DryRun: req.ValidateOnly}
 		for k := range in.Configs {
 			cmd.Set[in.Configs[k].Name] = in.Configs[k].Value
@@ -139,6 +144,10 @@ func (s *Session) onAlterConfigs(sl *slot, h *codec.Header, fx *session.Effects)
 		s.alter(sl, in.ResourceType, cmd, &out.ErrorCode, &out.ErrorMessage, fx)
 	}
 	s.whenDone(sl, func(sl *slot) { s.answer(sl, resp) })
+}
+
+func resourceKey(kind kmsg.ConfigResourceType, name string) string {
+	return strconv.Itoa(int(kind)) + name
 }
 
 // alter asks for the change of one resource.
@@ -169,9 +178,14 @@ func (s *Session) onIncrementalAlterConfigs(sl *slot, h *codec.Header, fx *sessi
 	}
 	resp := kmsg.NewPtrIncrementalAlterConfigsResponse()
 	resp.Resources = make([]kmsg.IncrementalAlterConfigsResponseResource, len(req.Resources))
+	twice := repeated(len(req.Resources), func(i int) string { return resourceKey(req.Resources[i].ResourceType, req.Resources[i].ResourceName) })
 	for i := range req.Resources {
 		in, out := &req.Resources[i], &resp.Resources[i]
 		out.ResourceType, out.ResourceName = in.ResourceType, in.ResourceName
+		if twice[resourceKey(in.ResourceType, in.ResourceName)] {
+			out.ErrorCode, out.ErrorMessage = codec.InvalidRequest, text(namedTwice)
+			continue
+		}
 		cmd := core.Command{Kind: core.AlterTopic, Topic: in.ResourceName, Set: map[string]*string{}, Edit: map[string]core.ListEdit{}, DryRun: req.ValidateOnly}
 		if out.ErrorCode, out.ErrorMessage = operations(&cmd, in); out.ErrorCode == codec.NoError {
 			s.alter(sl, in.ResourceType, cmd, &out.ErrorCode, &out.ErrorMessage, fx)

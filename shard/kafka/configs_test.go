@@ -141,3 +141,36 @@ func TestAppendAndSubtractAreDecidedByTheCatalogsWriter(t *testing.T) {
 		t.Errorf("delete does not go back to the default: %+v", f.commands[3])
 	}
 }
+
+func TestWhatAnAdminRequestNamesTwiceIsRefusedAndTheRestIsDone(t *testing.T) {
+	f := newFake(t, normalListener, Options{})
+	f.topic("once", 0)
+	create, remove := kmsg.NewPtrCreateTopicsRequest(), kmsg.NewPtrDeleteTopicsRequest()
+	grow, alter, change := kmsg.NewPtrCreatePartitionsRequest(), kmsg.NewPtrAlterConfigsRequest(), kmsg.NewPtrIncrementalAlterConfigsRequest()
+	for _, name := range []string{"twice", "once", "twice"} {
+		create.Topics = append(create.Topics, kmsg.CreateTopicsRequestTopic{Topic: name, NumPartitions: 1, ReplicationFactor: 1})
+		remove.Topics = append(remove.Topics, kmsg.DeleteTopicsRequestTopic{Topic: &name})
+		grow.Topics = append(grow.Topics, kmsg.CreatePartitionsRequestTopic{Topic: name, Count: 2})
+		alter.Resources = append(alter.Resources, kmsg.AlterConfigsRequestResource{ResourceType: 2, ResourceName: name})
+		change.Resources = append(change.Resources, kmsg.IncrementalAlterConfigsRequestResource{ResourceType: 2, ResourceName: name})
+	}
+	got := map[string][3]int16{}
+	c := f.ask(create, 7).(*kmsg.CreateTopicsResponse).Topics
+	d := f.ask(remove, 6).(*kmsg.DeleteTopicsResponse).Topics
+	g := f.ask(grow, 3).(*kmsg.CreatePartitionsResponse).Topics
+	a := f.ask(alter, 2).(*kmsg.AlterConfigsResponse).Resources
+	i := f.ask(change, 1).(*kmsg.IncrementalAlterConfigsResponse).Resources
+	got["CreateTopics"] = [3]int16{c[0].ErrorCode, c[1].ErrorCode, c[2].ErrorCode}
+	got["DeleteTopics"] = [3]int16{d[0].ErrorCode, d[1].ErrorCode, d[2].ErrorCode}
+	got["CreatePartitions"] = [3]int16{g[0].ErrorCode, g[1].ErrorCode, g[2].ErrorCode}
+	got["AlterConfigs"] = [3]int16{a[0].ErrorCode, a[1].ErrorCode, a[2].ErrorCode}
+	got["IncrementalAlterConfigs"] = [3]int16{i[0].ErrorCode, i[1].ErrorCode, i[2].ErrorCode}
+	for name, codes := range got {
+		if codes[0] != 42 || codes[1] == 42 || codes[2] != 42 {
+			t.Errorf("%s: %d", name, codes)
+		}
+	}
+	if len(f.commands) != 2 {
+		t.Errorf("%d resources were altered", len(f.commands))
+	}
+}

@@ -19,17 +19,14 @@ func (s *Session) onCreateTopics(sl *slot, h *codec.Header, fx *session.Effects)
 	}
 	resp := kmsg.NewPtrCreateTopicsResponse()
 	resp.Topics = make([]kmsg.CreateTopicsResponseTopic, len(req.Topics))
-	count := map[string]int{}
-	for i := range req.Topics {
-		count[req.Topics[i].Topic]++
-	}
+	twice := repeated(len(req.Topics), func(i int) string { return req.Topics[i].Topic })
 	for i := range req.Topics {
 		in, out := &req.Topics[i], &resp.Topics[i]
 		*out = kmsg.NewCreateTopicsResponseTopic()
 		out.Topic, out.NumPartitions, out.ReplicationFactor = in.Topic, -1, -1
 		cmd, code, why := s.createCommand(in)
-		if count[in.Topic] > 1 {
-			code, why = codec.InvalidRequest, "the request names this topic more than once"
+		if twice[in.Topic] {
+			code, why = codec.InvalidRequest, namedTwice
 		}
 		if code != codec.NoError {
 			out.ErrorCode, out.ErrorMessage = code, &why
@@ -45,6 +42,21 @@ func (s *Session) onCreateTopics(sl *slot, h *codec.Header, fx *session.Effects)
 	}
 	s.within(sl, req.TimeoutMillis)
 	s.whenDone(sl, func(sl *slot) { s.answer(sl, resp) })
+}
+
+const namedTwice = "the request names this more than once"
+
+// repeated is which of n names occur more than once: Kafka does nothing with those.
+func repeated(n int, name func(i int) string) map[string]bool {
+	seen, twice := map[string]bool{}, map[string]bool{}
+	for i := range n {
+		s := name(i)
+		if seen[s] {
+			twice[s] = true
+		}
+		seen[s] = true
+	}
+	return twice
 }
 
 // createCommand checks what the catalog does not know about: replicas.

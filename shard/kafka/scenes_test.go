@@ -167,8 +167,9 @@ var scenes = map[int16]func(*recorder){
 	},
 	codec.CreatePartitions: func(r *recorder) {
 		r.topic("t", 2)
+		r.topic("u", 2)
 		r.say("more, fewer, and of a topic that is not there", &kmsg.CreatePartitionsRequest{TimeoutMillis: 1000, Topics: []kmsg.CreatePartitionsRequestTopic{
-			{Topic: "t", Count: 3}, {Topic: "t", Count: 1}, {Topic: "nowhere", Count: 9}}})
+			{Topic: "t", Count: 3}, {Topic: "u", Count: 1}, {Topic: "nowhere", Count: 9}}})
 		r.say("on two brokers", &kmsg.CreatePartitionsRequest{TimeoutMillis: 1000, Topics: []kmsg.CreatePartitionsRequestTopic{
 			{Topic: "t", Count: 4, Assignment: []kmsg.CreatePartitionsRequestTopicAssignment{{Replicas: []int32{1, 2}}}}}})
 	},

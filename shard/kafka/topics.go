@@ -22,6 +22,12 @@ func (s *Session) onDeleteTopics(sl *slot, h *codec.Header, fx *session.Effects)
 	}
 	resp := kmsg.NewPtrDeleteTopicsResponse()
 	resp.Topics = make([]kmsg.DeleteTopicsResponseTopic, len(req.Topics))
+	twice := repeated(len(req.Topics), func(i int) string {
+		if t := req.Topics[i].Topic; t != nil {
+			return *t
+		}
+		return string(req.Topics[i].TopicID[:])
+	})
 	for i := range req.Topics {
 		in, out := &req.Topics[i], &resp.Topics[i]
 		*out = kmsg.NewDeleteTopicsResponseTopic()
@@ -30,6 +36,9 @@ func (s *Session) onDeleteTopics(sl *slot, h *codec.Header, fx *session.Effects)
 		switch {
 		case in.Topic != nil && !cmd.ID.IsZero() || in.Topic == nil && cmd.ID.IsZero():
 			out.ErrorCode, out.ErrorMessage = codec.InvalidRequest, text("a topic is named by its name or by its id")
+			continue
+		case in.Topic != nil && twice[*in.Topic] || in.Topic == nil && twice[string(in.TopicID[:])]:
+			out.ErrorCode, out.ErrorMessage = codec.InvalidRequest, text(namedTwice)
 			continue
 		case in.Topic != nil:
 			cmd.Topic = *in.Topic
@@ -57,10 +66,15 @@ func (s *Session) onCreatePartitions(sl *slot, h *codec.Header, fx *session.Effe
 	}
 	resp := kmsg.NewPtrCreatePartitionsResponse()
 	resp.Topics = make([]kmsg.CreatePartitionsResponseTopic, len(req.Topics))
+	twice := repeated(len(req.Topics), func(i int) string { return req.Topics[i].Topic })
 	for i := range req.Topics {
 		in, out := &req.Topics[i], &resp.Topics[i]
 		*out = kmsg.NewCreatePartitionsResponseTopic()
 		out.Topic = in.Topic
+		if twice[in.Topic] {
+			out.ErrorCode, out.ErrorMessage = codec.InvalidRequest, text(namedTwice)
+			continue
+		}
 		bad := false
 		for k := range in.Assignment {
 			bad = bad || len(in.Assignment[k].Replicas) != 1
