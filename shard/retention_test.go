@@ -135,3 +135,28 @@ func TestATurnLooksAtWhatIsDirtyOnly(t *testing.T) {
 		t.Errorf("the ticks of 10 idle seconds looked at %d partitions of %d", got, n)
 	}
 }
+
+func TestAfterItsStoreIsClosedAShardTouchesNothing(t *testing.T) {
+	tp := topic("t", core.Synced)
+	tp.Config.RetentionMs, tp.Config.SegmentMs = 1000, 100
+	r := newRig(t, 2, tp)
+	f, p := r.open(0, 1), part(tp, 0)
+	for i := range core.Offset(3) {
+		want(t, r.append(f, p, stamped(r.wall())), core.Done, core.OK, i)
+		r.pass(200 * time.Millisecond)
+	}
+	r.stalled[1] = true // the other one takes its time
+	closed := false
+	r.shards[0].Stop(func(err error) { closed = err == nil })
+	for range 20 {
+		r.pass(100 * time.Millisecond)
+	}
+	if !closed {
+		t.Fatal("the shard does not stop")
+	}
+	log, changes := r.shards[0].parts[p].log, r.disk.Changes()
+	r.pass(90 * time.Second)
+	if log.Start() != 0 || r.disk.Changes() != changes {
+		t.Errorf("after it was closed the log begins at %d, and the disk was changed %d times", log.Start(), r.disk.Changes()-changes)
+	}
+}

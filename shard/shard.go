@@ -238,7 +238,9 @@ func (s *Shard) EndTurn() {
 	more := s.poll()
 	s.relieve()
 	s.work()
-	s.store.Commit() // after the last append of the turn
+	if !s.stopping.over {
+		s.store.Commit() // after the last append of the turn
+	}
 	s.finish()
 	if s.clock.mono-s.stats.At >= statsEvery {
 		s.publish()
@@ -255,8 +257,10 @@ func (s *Shard) EndTurn() {
 // tick runs the deadlines that have come.
 func (s *Shard) tick() {
 	if s.clock.mono >= s.tickAt {
-		s.store.Tick()
-		s.tellDeparted()
+		if !s.stopping.over {
+			s.store.Tick()
+			s.tellDeparted()
+		}
 		s.tickAt = s.clock.mono + s.store.NextTick()
 		s.work()
 	}

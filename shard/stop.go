@@ -7,6 +7,7 @@ import "github.com/penstock/penstock/core"
 type stopping struct {
 	on     bool
 	closed bool // the store was told
+	over   bool // the store is closed: what it did from here on a clean start would not see
 	done   func(error)
 }
 
@@ -39,5 +40,8 @@ func (s *Shard) finish() {
 		}
 	}
 	s.stopping.closed = true
-	s.store.Shutdown(s.stopping.done)
+	s.store.Shutdown(func(err error) {
+		s.stopping.over = true
+		s.stopping.done(err)
+	})
 }

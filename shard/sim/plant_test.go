@@ -14,7 +14,7 @@ import (
 
 const (
 	plantName  = "PENSTOCK_PLANT" // which mistake the process makes
-	plantSeeds = 400
+	plantSeeds = 300
 )
 
 // TestPlantedMistakesAreFound runs brokers that make a mistake, each in a process of its
