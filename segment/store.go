@@ -77,6 +77,8 @@ type Stats struct {
 	Logs                 int
 	Pending              int64 // bytes that wait for a group commit
 	Looked               int64 // logs looked at by ticks and checkpoints
+	IndexBlocks          int   // in memory, beside those that grow
+	Segments             int   // with a descriptor
 }
 
 // Store keeps the logs of one shard. All methods are called on the loop.
@@ -368,5 +370,6 @@ func (l *Log) closeFiles() {
 func (s *Store) Stats() Stats {
 	st := s.stats
 	st.Chunks, st.ChunksFree, st.Logs, st.Pending = len(s.arena.chunks), len(s.arena.free), len(s.logs), s.pending
+	st.IndexBlocks, st.Segments = s.cache.blocks.count, s.cache.segs.count
 	return st
 }

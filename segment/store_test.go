@@ -40,17 +40,17 @@ func (c *clock) Rand() uint64        { return rand.Uint64() }
 
 // rig is one store on a fake disk, with a model of what each log holds.
 type rig struct {
-	t          *testing.T
-	r          *rand.Rand
-	fs         *fakefs.FS
-	clock      *clock
-	q          [3]*queue
-	store      *segment.Store
-	logs       []*segment.Log
-	model      []*model
-	cfg        segment.LogConfig
-	failed     error
-	indexBytes int64
+	t      *testing.T
+	r      *rand.Rand
+	fs     *fakefs.FS
+	clock  *clock
+	q      [3]*queue
+	store  *segment.Store
+	logs   []*segment.Log
+	model  []*model
+	cfg    segment.LogConfig
+	failed error
+	tune   func(*segment.Config) // nil: as it is
 }
 
 type model struct {
@@ -92,8 +92,12 @@ func newRig(t *testing.T, r *rand.Rand, fs *fakefs.FS, d core.Durability, n int)
 }
 
 func (g *rig) config() segment.Config {
-	return segment.Config{FS: g.fs, Arena: g.fs, Env: g.clock, ArenaBytes: 512 << 10, ChunkBytes: 4096, IndexBytes: g.indexBytes,
+	c := segment.Config{FS: g.fs, Arena: g.fs, Env: g.clock, ArenaBytes: 512 << 10, ChunkBytes: 4096,
 		JournalBytes: 2 << 20, CheckpointBytes: 256 << 10, Sync: g.q[0], Write: g.q[1], Read: g.q[2], Host: g}
+	if g.tune != nil {
+		g.tune(&c)
+	}
+	return c
 }
 
 func (g *rig) open() {

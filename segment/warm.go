@@ -59,7 +59,8 @@ func (s *Store) warmUp(l *Log, g *segfile, pos, next core.FilePos) {
 	g.jobs++
 	g.pin.Hold()
 	j := s.warmJobs.get()
-	*j = warmJob{l: l, g: g, pos: pos, end: min(max(next, pos+warmStep), g.written), file: g.file, buf: j.buf}
+	end := (max(next, pos+warmStep) + warmStride - 1) / warmStride * warmStride // whole strides
+	*j = warmJob{l: l, g: g, pos: pos / warmStride * warmStride, end: min(end, g.written), file: g.file, buf: j.buf}
 	s.cfg.Read.Submit(j)
 }
 

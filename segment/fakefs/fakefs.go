@@ -73,6 +73,7 @@ type FS struct {
 	}
 	cut     int // calls left that change something; negative: no cut is planned
 	changes int // calls so far that change something
+	open    int // files that were opened and not closed
 }
 
 // entryOp is a change of directory entries: create (to), remove (from) or rename.
@@ -113,6 +114,13 @@ func (f *FS) Changes() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.changes
+}
+
+// OpenFiles counts the files that were opened and not closed.
+func (f *FS) OpenFiles() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.open
 }
 
 // CutAt turns the power off during the nth call from now that changes something (1 is
@@ -295,7 +303,11 @@ func (f *FS) Open(name string, mode segment.Mode) (segment.File, error) {
 	case n == nil:
 		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
 	}
-	return &file{fs: f, n: n, readOnly: mode == segment.ReadOnly}, f.leave()
+	if err := f.leave(); err != nil {
+		return nil, err
+	}
+	f.open++
+	return &file{fs: f, n: n, readOnly: mode == segment.ReadOnly}, nil
 }
 
 // change makes a change of entries live.

@@ -3,6 +3,7 @@ package fakefs
 import (
 	"errors"
 	"io"
+	"io/fs"
 	"math/rand/v2"
 	"slices"
 
@@ -82,6 +83,7 @@ type file struct {
 	fs       *FS
 	n        *inode
 	readOnly bool
+	closed   bool
 }
 
 func (f *file) Fd() int { return -1 }
@@ -91,6 +93,9 @@ func (f *file) ReadAt(p []byte, pos int64) (int, error) {
 	defer f.fs.mu.Unlock()
 	if err := f.fs.enter(OpRead); err != nil {
 		return 0, err
+	}
+	if f.closed {
+		return 0, fs.ErrClosed
 	}
 	if pos >= int64(len(f.n.data)) {
 		return 0, io.EOF
@@ -118,6 +123,9 @@ func (f *file) WritevAt(bufs [][]byte, pos int64) error {
 func (f *file) write(bufs [][]byte, pos int64) (n int64, err error) {
 	f.fs.mu.Lock()
 	defer f.fs.mu.Unlock()
+	if f.closed {
+		return 0, fs.ErrClosed
+	}
 	if f.readOnly {
 		return 0, errReadOnly
 	}
@@ -209,9 +217,13 @@ func (f *file) Truncate(size int64) error {
 		return err
 	}
 	w := write{pos: size}
+	had := max(int64(len(f.n.data)), f.n.reserved)
 	f.n.data = w.apply(f.n.data)
 	f.n.pending = append(f.n.pending, w)
 	f.n.reserved = min(f.n.reserved, size)
+	if f.fs.space >= 0 {
+		f.fs.space += max(had-size, 0)
+	}
 	return f.fs.leave()
 }
 
@@ -221,4 +233,13 @@ func (f *file) Size() (int64, error) {
 	return int64(len(f.n.data)), nil
 }
 
-func (f *file) Close() error { return nil }
+func (f *file) Close() error {
+	f.fs.mu.Lock()
+	defer f.fs.mu.Unlock()
+	if f.closed {
+		return fs.ErrClosed
+	}
+	f.closed = true
+	f.fs.open--
+	return nil
+}
