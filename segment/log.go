@@ -26,7 +26,7 @@ type Log struct {
 	bad                 error       // why it takes no appends
 	gone, frozen        bool        // removed; found in quarantine
 	waiting             []func()    // lookups that wait for a segment to be loaded
-	since               int64       // Wall of the oldest record that is not durable (interval)
+	since               int64       // mono of the oldest record that is not durable (interval)
 	full                int         // closed chunks not yet submitted
 	inSync, inWrite     bool        // is on the store's list of the same name
 	inDirty, inMark     bool
@@ -166,7 +166,7 @@ func (l *Log) appended(g *segfile, pos core.FilePos, base core.Offset) {
 	s.dirty(l)
 	if l.cfg.Durability != core.Synced {
 		if l.since == 0 {
-			l.since = s.cfg.Env.Wall()
+			l.since = max(s.mono(), 1)
 			if l.cfg.Durability == core.Interval && (s.flushMs == 0 || l.cfg.FlushMs < s.flushMs) {
 				s.flushMs = l.cfg.FlushMs
 			}

@@ -128,8 +128,8 @@ func (s *Store) retainLog(l *Log, now int64) {
 	}
 	if to > l.start {
 		l.Trim(to, func(error) {})
-	} else if len(l.segs) > 0 && l.next(0) <= l.start {
-		s.unlinkBelow(l, l.start)
+	} else if len(l.segs) > 0 && l.next(0) <= l.kept {
+		s.unlinkBelow(l, l.kept)
 	}
 }
 

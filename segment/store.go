@@ -167,7 +167,7 @@ func OpenStore(c Config) (*Store, error) {
 	if s.arena, err = openArena(c.Arena, arenaName(c.Shard), c.ArenaBytes, c.ChunkBytes, id); err != nil {
 		return nil, err
 	}
-	now := c.Env.Wall()
+	now := s.mono()
 	s.idleAt, s.retainAt = now+idleEvery, now+tickEvery
 	return s, nil
 }
@@ -265,7 +265,11 @@ func (s *Store) Commit() {
 
 // Tick does what depends on time; see NextTick.
 func (s *Store) Tick() {
-	now := s.cfg.Env.Wall()
+	if s.failed != nil {
+		s.arena.sweep()
+		return
+	}
+	now := s.mono()
 	if s.full && now >= s.retryAt {
 		s.flushDue = true
 	}
@@ -276,13 +280,13 @@ func (s *Store) Tick() {
 			break
 		}
 	}
-	if now >= s.idleAt || now < s.idleAt-idleEvery {
+	if now >= s.idleAt {
 		s.idleAt = now + idleEvery
 		s.write.idle = true
 	}
-	if now >= s.retainAt || now < s.retainAt-tickEvery {
+	if now >= s.retainAt {
 		s.retainAt = now + tickEvery
-		s.retain(now)
+		s.retain(s.cfg.Env.Wall())
 	}
 	rest := s.zombies[:0]
 	for _, d := range s.zombies {
@@ -334,6 +338,13 @@ func (s *Store) Shutdown(done func(error)) {
 	s.Commit()
 }
 
+// errStopped is why a store takes nothing after its shutdown: what it did then would be
+// in a journal that nobody reads after a clean stop.
+var errStopped = errors.New("the store has been shut down")
+
+// mono is the clock of timers in ms: a wall clock that is set back stops none of them.
+func (s *Store) mono() int64 { return s.cfg.Env.Mono().Milliseconds() }
+
 // finish ends a shutdown once nothing is left to do.
 func (s *Store) finish() {
 	if s.stopping == nil || s.group.flying || s.write.flying {
@@ -347,6 +358,9 @@ func (s *Store) finish() {
 		err = core.ErrDiskFull
 	}
 	s.stopping = nil
+	if err == nil {
+		s.failed = errStopped
+	}
 	done(errors.Join(err, s.close()))
 }
 

@@ -147,7 +147,7 @@ func (s *Store) settle(j *writeJob) {
 	case j.fatal != nil:
 		s.fail(j.fatal)
 	case errors.Is(j.err, core.ErrDiskFull):
-		s.full, s.retryAt = true, s.cfg.Env.Wall()+idleEvery
+		s.full, s.retryAt = true, s.mono()+idleEvery
 	case j.err != nil:
 		s.fail(j.err)
 	case j.done > 0 || j.check:
@@ -186,7 +186,7 @@ func (s *Store) startWrite() {
 	j.done, j.err, j.fatal = 0, nil, nil
 	j.drop = append(j.drop, s.drops...)
 	s.drops = s.drops[:0]
-	retry := !s.full || s.cfg.Env.Wall() >= s.retryAt || s.stopping != nil
+	retry := !s.full || s.mono() >= s.retryAt || s.stopping != nil
 	check := retry && (s.full || s.sinceMark >= s.cfg.CheckpointBytes || s.group.blocked || s.stopping != nil && s.quiet())
 	switch {
 	case check:
