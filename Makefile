@@ -2,7 +2,6 @@
 GO      ?= go
 SEED    ?=
 SEEDS   ?= 300
-FUZZ    ?= 10s
 VERSION ?= 0.1.0-dev
 
 .DEFAULT_GOAL := help
@@ -49,4 +48,8 @@ mainjob: build ## package lists in by kcat, a second topic by Java, the broker k
 	sh cmd/wire/setup.sh
 	SEED=$(SEED) bash cmd/wire/mainjob/run.sh
 
-.PHONY: help build run check test race sim sim-long plants crash wire mainjob
+bench: build ## figures beside bare servers on the same load: ARGS=-long for all of them (15 minutes, 20 GB of disk), ARGS='-only fetch' for some
+	$(GO) build -o bin/bench ./cmd/bench
+	bin/bench $(ARGS)
+
+.PHONY: help bench build run check test race sim sim-long plants crash wire mainjob
