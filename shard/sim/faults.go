@@ -2,8 +2,11 @@ package sim
 
 import (
 	"errors"
+	"strconv"
+	"strings"
 
 	"github.com/penstock/penstock/core"
+	"github.com/penstock/penstock/segment"
 	"github.com/penstock/penstock/segment/fakefs"
 )
 
@@ -49,6 +52,50 @@ func (w *world) heal() {
 	w.mishap = mishap{}
 	w.disk.FailNth(fakefs.OpAny, 0, nil)
 	w.disk.SetFull(-1)
+}
+
+// decay is what happens to the disk while the broker is down. Index files may be damaged
+// or go: they are made again, and nobody sees it. A bit of a segment may flip: that costs
+// its partition at most, and no other anything.
+func (w *world) decay() {
+	if len(w.model.parts) == 0 || w.r.IntN(3) > 0 {
+		return
+	}
+	p := w.model.parts[w.r.IntN(len(w.model.parts))]
+	dir := "topics/" + p.id.Topic.Hex() + "/" + strconv.Itoa(int(p.id.Index))
+	names, err := w.disk.ReadDir(dir)
+	if err != nil {
+		w.failf("the disk cannot be looked at: %v", err)
+	}
+	for _, name := range names {
+		name = dir + "/" + name
+		switch index := strings.HasSuffix(name, ".index"); {
+		case index && w.r.IntN(4) == 0:
+			_ = w.disk.Remove(name)
+			w.stats.indexes++
+		case index && w.r.IntN(4) == 0:
+			w.stats.indexes++
+			w.flip(name)
+		case !index && !p.damaged && w.r.IntN(5) == 0:
+			w.stats.flips++
+			p.damaged = true
+			w.flip(name)
+		}
+	}
+}
+
+// flip flips a bit of a file.
+func (w *world) flip(name string) {
+	f, err := w.disk.Open(name, segment.ReadOnly)
+	if err != nil {
+		w.failf("the disk cannot be looked at: %v", err)
+	}
+	if size, err := f.Size(); err == nil && size > 0 {
+		pos := w.r.Int64N(size)
+		w.tracef("a bit of %s flips at %d", name, pos)
+		err = w.disk.FlipBit(name, pos)
+		w.assert(err == nil, "no bit can be flipped")
+	}
 }
 
 // excused says that an error follows from what was done to the disk.

@@ -31,6 +31,7 @@ type part struct {
 	keepMs       int64 // what is younger stays; -1: retention is not by time alone
 	alwaysSynced bool  // since it was created
 	mayLose      bool  // a power cut has come over it while it was not always synced
+	damaged      bool  // a bit of it has flipped: nothing is expected of it but an answer
 	mayForget    bool  // a restart has come after its start had been trimmed
 	placed       map[core.Offset]*sent
 	seen         core.Offset // everything below was acknowledged, or read, or lay before something that was
@@ -78,6 +79,9 @@ func (p *part) String() string { return fmt.Sprintf("%s/%d", p.topic, p.id.Index
 // answer checks one completion.
 func (m *model) answer(o *op, a *session.Completion) {
 	w := m.w
+	if o.part != nil && o.part.damaged {
+		return
+	}
 	if a.Outcome == core.Refused {
 		w.assert(a.Code != core.OK, "a refusal has no reason")
 		w.refusals[a.Code]++

@@ -101,7 +101,7 @@ func (p *producer) haunt(c *client) {
 	w.model.sent = append(w.model.sent, b)
 	c.send(&op{kind: opAppend, part: p.part, batch: b, onAnswer: func(a *session.Completion) {
 		b.refused = a.Outcome == core.Refused
-		if a.Outcome == core.Done && !p.part.mayLose && !p.part.mayForget {
+		if a.Outcome == core.Done && !p.part.mayLose && !p.part.mayForget && !p.part.damaged {
 			w.failf("%v: producer %d wrote in epoch %d after it had begun epoch %d", p.part, p.pid, p.epoch-1, p.epoch)
 		}
 	}})
@@ -136,11 +136,11 @@ func (p *producer) answer(b *sent, a *session.Completion) {
 		p.retired = true
 	case a.Code == core.ErrSequence:
 		// Right only if the partition has lost what came before, or what told of it.
-		if !p.part.mayLose && !p.part.mayForget && !p.skipped {
+		if !p.part.mayLose && !p.part.mayForget && !p.skipped && !p.part.damaged {
 			w.failf("%v: the sequence of producer %d broke at batch %d, sequence %d, and nothing was lost", p.part, p.pid, b.number, b.sequence)
 		}
 		p.bump()
-	case a.Code == core.ErrProducerEpoch:
+	case a.Code == core.ErrProducerEpoch && !p.part.damaged:
 		w.failf("a producer was fenced by nobody")
 	}
 }

@@ -147,7 +147,7 @@ func (w *world) waiting() (n int) {
 func (w *world) noneSleeps() {
 	for _, c := range w.clients {
 		for _, o := range c.waits {
-			if o.reached && !o.done && !o.recalled && !c.link.closing && o.part.readable > o.from && !w.catalog.deleted(o.part.id.Topic) {
+			if o.reached && !o.done && !o.recalled && !c.link.closing && !o.part.damaged && o.part.readable > o.from && !w.catalog.deleted(o.part.id.Topic) {
 				w.failf("%v: a wait for more than %d sleeps, and the high watermark is %d", o.part, o.from, o.part.readable)
 			}
 		}
@@ -235,6 +235,7 @@ func (w *world) shutdown() bool {
 	w.tracef("stopped")
 	w.disk, w.memory = w.disk.Kill(), w.memory.Kill()
 	w.heal()
+	w.decay()
 	for _, p := range w.prods {
 		p.cutOff()
 	}
@@ -259,6 +260,7 @@ func (w *world) crash() {
 	}
 	w.powerSinceAudit = w.powerSinceAudit || power
 	w.heal()
+	w.decay()
 	for _, p := range w.prods {
 		p.cutOff()
 	}
@@ -294,7 +296,7 @@ func (w *world) audit() {
 	w.powerSinceAudit, w.auditing = false, true
 	defer func() { w.auditing = false }()
 	for _, p := range w.model.parts {
-		if w.catalog.deleted(p.id.Topic) {
+		if w.catalog.deleted(p.id.Topic) || p.damaged {
 			continue
 		}
 		c := w.clients[w.r.IntN(len(w.clients))]

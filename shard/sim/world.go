@@ -60,9 +60,9 @@ type world struct {
 
 // totals is what a run has done, to see that it does what it is for.
 type totals struct {
-	kills, cuts, stops, midJob, inRecovery, mishaps, full, failures, forgotten int
-	batches, audited                                                           int
-	shard                                                                      counts // of all shards
+	kills, cuts, stops, midJob, inRecovery, mishaps, full, failures, forgotten, indexes, flips, quarantined int
+	batches, audited                                                                                        int
+	shard                                                                                                   counts // of all shards
 }
 
 // counts are sums of shard.Stats.
@@ -97,6 +97,9 @@ func (t *totals) add(o *totals) {
 	t.full += o.full
 	t.failures += o.failures
 	t.forgotten += o.forgotten
+	t.indexes += o.indexes
+	t.flips += o.flips
+	t.quarantined += o.quarantined
 	t.batches += o.batches
 	t.audited += o.audited
 	t.shard.add(&o.shard)
@@ -214,7 +217,10 @@ func (w *world) recover(shards int, clean bool) (*segment.Recovery, error) {
 		return nil, err
 	}
 	for _, id := range rec.Report.Quarantined {
-		w.failf("recovery quarantined %v: %v", w.model.byID[id], rec.Logs[id].Quarantined)
+		w.stats.quarantined++
+		if p := w.model.byID[id]; p == nil || !p.damaged {
+			w.failf("recovery quarantined %v: %v", p, rec.Logs[id].Quarantined)
+		}
 	}
 	if len(rec.Report.Unknown) > 0 {
 		w.failf("recovery found files of no topic: %v", rec.Report.Unknown)
@@ -232,6 +238,10 @@ func (w *world) cutOff(what string, err error) bool {
 
 func (w *world) onFailure(p core.PartitionID, err error) {
 	w.tracef("storage failed: %v %v", p, err)
+	if d := w.model.byID[p]; d != nil && d.damaged {
+		w.stats.quarantined++
+		return
+	}
 	w.failed = true
 	w.stats.failures++
 	if !w.excused(err) {
