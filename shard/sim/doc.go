@@ -9,7 +9,8 @@
 //	          |-- time passes, or the wall clock is set
 //	          |-- a call of the file system fails, or the disk is full for a while
 //	          `-- the process is killed, the power fails, or it is stopped; it starts anew,
-//	              and in that may be cut off as well
+//	              and in that may be cut off as well; meanwhile index files may be lost,
+//	              and bits of segments flip
 //
 // Clients append (also idempotently, with retries, five batches under way, new epochs and
 // ghosts of old ones), read, wait, trim, commit and fetch offsets of groups, and create,
