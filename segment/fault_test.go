@@ -1,0 +1,207 @@
+package segment_test
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/penstock/penstock/core"
+	"github.com/penstock/penstock/segment"
+	"github.com/penstock/penstock/segment/fakefs"
+)
+
+// life is a workload that touches every kind of call: new segments, checkpoints, trims,
+// retention, removal of a log, cold reads, a stop and a start.
+func (g *rig) life() {
+	for i := range 260 {
+		if g.failed != nil {
+			return
+		}
+		k := g.r.IntN(len(g.logs))
+		switch {
+		case i == 130:
+			g.trim(0)
+		case i%7 == 0:
+			g.clock.now += 400
+			g.store.Tick()
+		case i%11 == 0 && g.logs[k].End() > g.logs[k].Start():
+			g.peek(k)
+		default:
+			_ = g.append(k, 80+g.r.IntN(2500))
+		}
+		g.store.Commit()
+		g.work(2)
+	}
+}
+
+func (g *rig) trim(i int) {
+	l, m := g.logs[i], g.model[i]
+	to := l.Start() + (l.Durable()-l.Start())/2
+	l.Trim(to, func(err error) {
+		if err == nil {
+			m.start = to
+		}
+	})
+}
+
+// peek reads somewhere, and takes no answer for one if the disk gave none.
+func (g *rig) peek(i int) {
+	l := g.logs[i]
+	at := l.Start() + core.Offset(g.r.Int64N(int64(l.End()-l.Start())))
+	for range 10 {
+		ext, _, ready, err := l.Read(at, l.End(), 4000, true, nil)
+		if err != nil {
+			return
+		}
+		if ready {
+			for i := range ext {
+				ext[i].Release()
+			}
+			return
+		}
+		for g.q[2].step() {
+		}
+	}
+}
+
+// tryOpen starts the store as open does, if the disk lets it. A partition may have been
+// found damaged only because a read failed.
+func (g *rig) tryOpen() error {
+	rec, err := segment.Recover(segment.RecoverConfig{FS: g.fs, Arena: g.fs})
+	if err != nil {
+		return err
+	}
+	for i := range g.q {
+		g.q[i] = &queue{}
+	}
+	g.failed = nil
+	if g.store, err = segment.OpenStore(g.config()); err != nil {
+		return err
+	}
+	g.logs = g.logs[:0]
+	for _, m := range g.model {
+		x := rec.Logs[m.id]
+		if x != nil && x.Quarantined != nil {
+			return x.Quarantined
+		}
+		g.logs = append(g.logs, g.store.Open(m.id, g.cfg, x))
+	}
+	return nil
+}
+
+// The Nth call of every kind fails once, during life and then during the start after
+// it: the broker refuses or stops, and after the next start everything acknowledged is
+// there, byte for byte, whether the process died or the power went.
+func TestTheNthFailureOfEveryCallLosesNothingAcknowledged(t *testing.T) {
+	boom := errors.New("input/output error")
+	for _, op := range fakefs.Ops() {
+		for n, step := 1, 1; ; n, step = n+step, step+step/2 {
+			name := fmt.Sprintf("%s/%d", op, n)
+			r := rand.New(rand.NewPCG(uint64(n), 80))
+			g := newRig(t, r, fakefs.New(), core.Durability(n%2), 3)
+			g.fill(1, 30, 900)
+			g.stop()
+			g.fs = g.fs.Kill()
+			g.fs.FailNth(op, n, boom)
+			if g.tryOpen() == nil {
+				g.life()
+			}
+			pending := g.fs.Pending()
+			g.fs.FailNth(op, 0, nil)
+			power := r.IntN(2) == 0
+			if power {
+				g.fs = g.fs.Crash(r)
+			} else {
+				g.fs = g.fs.Kill()
+			}
+			if err := g.tryOpen(); err != nil {
+				t.Fatalf("%s, power %v: the start after it: %v", name, power, err)
+			}
+			g.adopt(power)
+			if t.Failed() {
+				t.Fatalf("%s, power %v", name, power)
+			}
+			if pending {
+				break // no more calls of the kind than that
+			}
+		}
+	}
+}
+
+// When the arena is taken, appends are busy and reading stops; when readers and the disk
+// let go, it goes on.
+func TestAFullArenaIsBusyAndRecovers(t *testing.T) {
+	g := newRig(t, rand.New(rand.NewPCG(1, 81)), fakefs.New(), core.OS, 2)
+	var held [][]core.Extent
+	err := error(nil)
+	for n := 0; err == nil && n < 10_000; n++ { // nobody writes: the workers stand still
+		if err = g.append(n%2, 3000); err == nil {
+			ext, _, _, _ := g.logs[n%2].Read(g.logs[n%2].End()-1, g.logs[n%2].End(), 1, true, nil)
+			held = append(held, ext)
+		}
+	}
+	if !errors.Is(err, core.ErrBusy) || !g.store.Pressure() {
+		t.Fatalf("%v, pressure %v", err, g.store.Pressure())
+	}
+	for range 3 { // all is written, and the chunks are pinned still
+		g.clock.now += 1100
+		g.store.Tick()
+		g.work(1000)
+	}
+	if err := g.append(0, 3000); !errors.Is(err, core.ErrBusy) || !g.store.Pressure() {
+		t.Fatalf("with pinned chunks: %v, pressure %v", err, g.store.Pressure())
+	}
+	for _, ext := range held {
+		bytesOf(t, ext)
+	}
+	g.clock.now += 1100
+	g.store.Tick()
+	g.work(1000)
+	if err := g.append(0, 3000); err != nil || g.store.Pressure() {
+		t.Fatalf("after release: %v, pressure %v", err, g.store.Pressure())
+	}
+	g.check(0, 0)
+	g.check(1, 0)
+}
+
+// A batch that would never fit into the arena beside another is refused for good.
+func TestABatchOfMoreThanHalfTheArenaIsTooLarge(t *testing.T) {
+	g := newRig(t, rand.New(rand.NewPCG(1, 82)), fakefs.New(), core.Synced, 1)
+	if err := g.append(0, 300<<10); !errors.Is(err, core.ErrTooLarge) {
+		t.Fatal(err)
+	}
+	if err := g.append(0, 200<<10); err != nil {
+		t.Fatal(err)
+	}
+	g.store.Commit()
+	g.work(100)
+	if g.logs[0].Durable() != g.logs[0].End() {
+		t.Fatal("the batch of less than half is not durable")
+	}
+	g.check(0, 0)
+}
+
+// A thousand partitions come back after the death of the process and after a power cut.
+func TestAThousandPartitionsComeBack(t *testing.T) {
+	g := newRig(t, rand.New(rand.NewPCG(1, 83)), fakefs.New(), core.Synced, 1000)
+	g.tune = func(c *segment.Config) { c.ArenaBytes, c.JournalBytes = 8<<20, 16<<20 }
+	g.open()
+	for i := range 3000 {
+		if err := g.append(i%1000, 200); err != nil {
+			t.Fatal(err)
+		}
+		if i%100 == 0 {
+			g.store.Commit()
+			g.work(20)
+		}
+	}
+	g.store.Commit()
+	g.work(1000)
+	g.fs = g.fs.Kill()
+	g.open()
+	g.adopt(false)
+	g.fs = g.fs.Crash(g.r)
+	g.open()
+	g.adopt(true)
+}
