@@ -51,7 +51,7 @@ func (s *Shard) open(t *core.Topic, id core.PartitionID, found *segment.Recovere
 	p.w.highWatermark, p.w.exposed = p.log.End(), p.log.End() // all that was found counts
 	p.refresh()
 	if found != nil && planted != noFold {
-		err := p.replay(found, s.Wall())
+		err := p.replay(found, s.clock.mono.Milliseconds())
 		var damage *segment.CorruptError
 		switch {
 		case errors.As(err, &damage):
@@ -79,7 +79,7 @@ func (p *partition) replay(found *segment.Recovered, now int64) error {
 	start := p.log.Start()
 	own, service := start, start
 	if len(found.Blob) > 0 && found.BlobAt <= p.log.End() {
-		own, service = p.restore(found.Blob, start, found.BlobAt)
+		own, service = p.restore(found.Blob, start, found.BlobAt, now)
 	}
 	if own < start {
 		// What lay between the snapshot and the log start is gone. A producer that is not

@@ -135,7 +135,7 @@ func (s *Shard) append(p *partition, m *message) {
 		return
 	}
 	p.lastTime = max(p.lastTime, st.AppendTime)
-	p.producers.append(&h, st.Base, st.AppendTime, s.Wall())
+	p.producers.append(&h, st.Base, st.AppendTime, s.clock.mono.Milliseconds())
 	p.epochs.append(st.Epoch, st.Base)
 	if p.svc != nil {
 		p.svc.remember(m.body, st)

@@ -31,7 +31,7 @@ type producers struct {
 // batch is batches[(first+count-1) % producerBatches].
 type producer struct {
 	id           int64
-	used         int64 // ms, of the last append
+	used         int64 // ms, monotonic: of the last append, or of the start that restored it
 	epoch        int16
 	first, count uint8
 	prev, next   int32 // towards the oldest, towards the newest
@@ -93,8 +93,8 @@ func (ps *producers) check(h *batch.Header) (repeat *sent, code core.Code) {
 	return nil, core.OK
 }
 
-// append notes a batch that was appended at base. now is the wall clock, not the
-// batch's time: clients choose that.
+// append notes a batch that was appended at base. now is monotonic, in ms: no clock that
+// is set makes a producer forgotten, neither the broker's nor a client's.
 func (ps *producers) append(h *batch.Header, base core.Offset, appendTime, now int64) {
 	if h.ProducerID < 0 {
 		return
@@ -177,7 +177,7 @@ func (ps *producers) unlink(at int32) {
 
 // snapshot appends the producers, the oldest first:
 //
-//	count u32, then each: id i64, used i64, epoch i16, batches u8,
+//	count u32, then each: id i64, epoch i16, batches u8,
 //	                      then each: base i64, lastDelta i32, sequence i32, time i64
 func (ps *producers) snapshot(dst []byte) []byte {
 	be := binary.BigEndian
@@ -185,7 +185,6 @@ func (ps *producers) snapshot(dst []byte) []byte {
 	for at := ps.oldest; at >= 0; at = ps.table[at].next {
 		p := &ps.table[at]
 		dst = be.AppendUint64(dst, uint64(p.id))
-		dst = be.AppendUint64(dst, uint64(p.used))
 		dst = be.AppendUint16(dst, uint16(p.epoch))
 		dst = append(dst, p.count)
 		for i := range p.count {
@@ -199,13 +198,14 @@ func (ps *producers) snapshot(dst []byte) []byte {
 	return dst
 }
 
-// restore reads what snapshot wrote; r notes if it is not that.
-func (ps *producers) restore(r *blobReader) {
+// restore reads what snapshot wrote; r notes if it is not that. How long a producer was
+// idle before is not known: it has another day.
+func (ps *producers) restore(r *blobReader, now int64) {
 	*ps = newProducers()
-	for n := r.count(19); n > 0; n-- {
+	for n := r.count(11); n > 0; n-- {
 		at := ps.add(int64(r.u64()))
 		p := &ps.table[at]
-		p.used, p.epoch, p.count = int64(r.u64()), int16(r.u16()), r.u8()
+		p.used, p.epoch, p.count = now, int16(r.u16()), r.u8()
 		if p.count == 0 || p.count > producerBatches {
 			r.bad = true
 			return

@@ -100,6 +100,25 @@ func TestProducersExpireAfterADayAndTheirNumberIsBounded(t *testing.T) {
 	}
 }
 
+func TestNoClockThatIsSetMakesAProducerForgotten(t *testing.T) {
+	tp := topic("t", core.Synced)
+	for name, restart := range restarts {
+		r := newRig(t, 1, tp)
+		p := part(tp, 0)
+		want(t, r.append(r.open(0, 1), p, makeBatch(7, 0, 0, 2, 10)), core.Done, core.OK, 0)
+		for i, years := range []int64{10, -20} {
+			r.skew += years * 365 * 24 * 3600_000
+			restart(r)
+			f := r.open(0, 2+2*i)
+			r.append(f, p, makeBatch(int64(8+i), 0, 0, 1, 10)) // a new producer makes room
+			want(t, r.append(f, p, makeBatch(7, 0, 0, 2, 10)), core.Done, core.OK, 0)
+			if got := r.append(f, p, makeBatch(7, 0, 5, 1, 10)); got.Code != core.ErrSequence {
+				t.Errorf("a broker that %s: a producer was forgotten after %d years of one moment: %v", name, years, got.Code)
+			}
+		}
+	}
+}
+
 func TestSnapshotsOfFoldsRoundTrip(t *testing.T) {
 	r := newRun(t)
 	for i := range int32(50) {
@@ -113,7 +132,7 @@ func TestSnapshotsOfFoldsRoundTrip(t *testing.T) {
 	blob := p.snapshot(nil)
 
 	q := partition{producers: newProducers()}
-	if own, _ := q.restore(blob, 0, 150); own != 150 {
+	if own, _ := q.restore(blob, 0, 150, 0); own != 150 {
 		t.Fatalf("the snapshot was not used: %d", own)
 	}
 	if got := q.snapshot(nil); string(got) != string(blob) || q.lastTime != 99 || len(q.producers.byID) != 7 {
@@ -122,7 +141,7 @@ func TestSnapshotsOfFoldsRoundTrip(t *testing.T) {
 	r.ps = q.producers
 	r.want(r.next, core.OK, 0, 2, 8*3, 3)
 	for n := range blob {
-		if own, _ := q.restore(blob[:n], 0, 150); own != 0 || len(q.producers.byID) != 0 {
+		if own, _ := q.restore(blob[:n], 0, 150, 0); own != 0 || len(q.producers.byID) != 0 {
 			t.Fatalf("a snapshot cut after %d bytes was used", n)
 		}
 	}

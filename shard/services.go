@@ -127,7 +127,7 @@ func (s *Shard) replied(v *service, r *session.Reply) {
 //
 //	version u8, producers, epochs, lastTime i64, service u8,
 //	and if that is 1: applied i64, the service's own snapshot
-const blobVersion = 1
+const blobVersion = 2
 
 // snapshot appends the folds. Those of the shard are as of the log's end; the
 // service's is as of what it has applied, and says so.
@@ -151,10 +151,10 @@ func (p *partition) snapshot(dst []byte) []byte {
 
 // restore takes the folds from a snapshot that was made when the log ended at `at`. It
 // returns from where each goes on; what is not usable begins at start.
-func (p *partition) restore(blob []byte, start, at core.Offset) (own, service core.Offset) {
+func (p *partition) restore(blob []byte, start, at core.Offset, now int64) (own, service core.Offset) {
 	r := blobReader{b: blob}
 	if r.u8() == blobVersion {
-		p.producers.restore(&r)
+		p.producers.restore(&r, now)
 		p.epochs.restore(&r)
 		p.lastTime = int64(r.u64())
 	} else {
