@@ -53,6 +53,7 @@ type recoveryFacts struct {
 	Replayed    int64    `json:"replayed_bytes"`
 	Torn        int      `json:"torn_tails_cut"`
 	Quarantined []string `json:"quarantined,omitempty"`
+	Damaged     []string `json:"damaged,omitempty"`
 	Unknown     []string `json:"unknown_directories_kept,omitempty"`
 	Moved       int      `json:"partitions_moved,omitempty"`
 	Ms          int64    `json:"ms"`
@@ -99,6 +100,9 @@ func (f *facts) banner(w io.Writer) {
 	for _, q := range f.Recovery.Quarantined {
 		row("", "QUARANTINED", q)
 	}
+	for _, d := range f.Recovery.Damaged {
+		row("", "DAMAGED", d)
+	}
 	for _, u := range f.Recovery.Unknown {
 		row("", "kept", u+" belongs to no topic of the catalog; it is left alone")
 	}
@@ -136,6 +140,13 @@ func (r *recoveryFacts) take(rec *segment.Recovery) {
 	r.Unknown, r.Ms = rec.Report.Unknown, rec.Report.Duration.Milliseconds()
 	for _, p := range rec.Report.Quarantined {
 		r.Quarantined = append(r.Quarantined, fmt.Sprintf("%s: %v", p, rec.Logs[p].Quarantined))
+	}
+	for _, d := range rec.Report.Damaged {
+		text := d.Err.Error()
+		if d.Kept != "" {
+			text += "; it is kept as " + d.Kept
+		}
+		r.Damaged = append(r.Damaged, text)
 	}
 }
 
