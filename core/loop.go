@@ -65,6 +65,10 @@ type Handler interface {
 	// Drained says that the output queue, after having been over its budget, has
 	// room again.
 	Drained(id ConnID)
+	// Owes says whether answers of this connection are still to come. It is asked when
+	// the peer has ended its side, and then after each turn, until it is false and the
+	// output is sent: the connection closes. It changes nothing.
+	Owes(id ConnID) bool
 	// Closed is the last call for a connection; err is nil when the peer closed.
 	Closed(id ConnID, err error)
 	// Wake follows a Ring, or the time set by Timer.

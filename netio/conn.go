@@ -44,6 +44,7 @@ type conn struct {
 	due   due
 	stop  stops
 	deaf  bool // gnet does not read it
+	half  bool // the peer has ended its side: gnet does not know it any more
 
 	// Input. in[head:] is read and not used; need of it must be there before Receive is
 	// worth a call. charge is what it counts in Loop.held: the memory, or the promise to
@@ -54,6 +55,7 @@ type conn struct {
 	charge  int
 	waits   bool // in Loop.waiting
 	heardAt time.Duration
+	endedAt time.Duration // when it became half open
 
 	// Output.
 	q       *queue // nil when nothing is queued
@@ -182,10 +184,13 @@ func (l *Loop) Close(id core.ConnID, kill bool) {
 
 // leave closes a connection after its output.
 func (l *Loop) leave(c *conn, err error) {
+	if c.err == nil {
+		c.err = err // also if the handler has asked for the close already
+	}
 	if c.phase != open {
 		return
 	}
-	c.phase, c.err = leaving, err
+	c.phase = leaving
 	if c.queued == 0 {
 		l.kill(c, err)
 	}
@@ -209,6 +214,14 @@ const drainMax = 256 << 10
 // shutDown closes. What the peer has already sent is read first: with unread bytes the
 // kernel resets the connection, and the peer may lose the last answer.
 func (l *Loop) shutDown(c *conn) {
+	if c.half {
+		fd := c.fd
+		l.closed(c, nil)
+		if err := unix.Close(fd); err != nil {
+			l.failed("close a connection", err)
+		}
+		return
+	}
 	if c.queued == 0 {
 		scratch := l.bufs.get(64 << 10)
 		for left := drainMax; left > 0; {

@@ -26,6 +26,7 @@ const (
 	opPause = 'P' // pauses until the test resumes
 	opBad   = 'B' // answers one byte, then fails
 	opKill  = 'K' // answers, then closes at once
+	opLater = 'L' // is owed one byte, which comes with the next call of later
 )
 
 var errBad = errors.New("a bad frame")
@@ -55,6 +56,7 @@ type server struct {
 	called     bool // since the last EndTurn
 	inside     bool // in a call
 	conns      map[core.ConnID]bool
+	owed       map[core.ConnID]int
 	wakeAt     []time.Duration
 	work       func() // done in each Wake
 	refuse     bool
@@ -96,6 +98,18 @@ func (s *server) Drained(id core.ConnID) {
 	s.inside = false
 }
 
+func (s *server) Owes(id core.ConnID) bool { return s.owed[id] > 0 }
+
+// later answers one question of each connection that is owed something.
+func (s *server) later() {
+	for id := range s.owed {
+		s.l.Send(id, []byte{1})
+		if s.owed[id]--; s.owed[id] == 0 {
+			delete(s.owed, id)
+		}
+	}
+}
+
 func (s *server) Closed(id core.ConnID, err error) {
 	s.enter()
 	defer func() { s.inside = false }()
@@ -103,6 +117,7 @@ func (s *server) Closed(id core.ConnID, err error) {
 		s.t.Error("a connection closed that was not open")
 	}
 	delete(s.conns, id)
+	delete(s.owed, id)
 	s.closed = append(s.closed, err)
 	s.opens.Add(-1)
 }
@@ -163,6 +178,8 @@ func (s *server) serve(id core.ConnID, frame []byte) error {
 	case opBad:
 		s.l.Send(id, []byte{1})
 		return errBad
+	case opLater:
+		s.owed[id]++
 	case opKill:
 		s.l.Send(id, []byte{1})
 		s.l.Close(id, true)
@@ -199,7 +216,7 @@ func (s *server) answer(id core.ConnID, pos, size int, seed uint64) {
 // left of either.
 func serve(t *testing.T, cfg Config) *server {
 	t.Helper()
-	s := &server{t: t, content: make([]byte, contentSize), conns: map[core.ConnID]bool{}, limit: NewLimit(5000)}
+	s := &server{t: t, content: make([]byte, contentSize), conns: map[core.ConnID]bool{}, owed: map[core.ConnID]int{}, limit: NewLimit(5000)}
 	_, _ = rand.NewChaCha8([32]byte{7}).Read(s.content)
 	f, err := os.Create(filepath.Join(t.TempDir(), "content"))
 	if err != nil {
@@ -229,6 +246,7 @@ func serve(t *testing.T, cfg Config) *server {
 	if s.ln, err = Listen("127.0.0.1:0", 3, func() *Loop { return s.l }, s.limit); err != nil {
 		t.Fatal(err)
 	}
+	s.ln.Start()
 	t.Cleanup(func() { s.stop(before); _ = f.Close() })
 	return s
 }

@@ -12,7 +12,6 @@ import (
 
 const (
 	readTurnMax = 1 << 20 // bytes that one connection reads into its frame per event
-	frameFirst  = 2 << 20 // memory for a frame at first; more follows as its bytes arrive
 )
 
 // traffic takes what gnet has read of a connection. The usual case, whole frames and
@@ -114,8 +113,9 @@ func (l *Loop) claim(c *conn) {
 	}
 }
 
-// makeRoom makes sure that n bytes fit behind what is kept. Memory for a frame is taken
-// as its bytes arrive: four bytes that promise 100 MiB cost nothing.
+// makeRoom makes sure that n bytes fit behind what is kept. A frame gets all of its room
+// at once; large ones get memory that is resident only where it has been written, so four
+// bytes that promise 100 MiB cost nothing (see pool).
 func (l *Loop) makeRoom(c *conn, n int) {
 	if len(c.in)+n <= cap(c.in) {
 		return
@@ -123,7 +123,7 @@ func (l *Loop) makeRoom(c *conn, n int) {
 	kept := c.in[c.head:]
 	room := len(kept) + n
 	if !c.waits {
-		room = max(room, min(c.need, max(frameFirst, 4*cap(c.in))))
+		room = max(room, c.need)
 	}
 	into := c.in
 	if room > cap(c.in) {
@@ -195,7 +195,7 @@ func (l *Loop) mindReading(c *conn) {
 }
 
 func (l *Loop) deafen(c *conn, on bool) {
-	if c.deaf == on || c.phase == gone {
+	if c.deaf == on || c.half || c.phase == gone {
 		return
 	}
 	c.deaf = on

@@ -43,14 +43,15 @@ type Listener struct {
 	limit     *Limit
 	done      chan struct{} // closed by Close
 	ended     chan struct{} // closed when the accept goroutine has returned
+	started   bool          // by whoever closes it
 	closing   atomic.Bool
 	refused   atomic.Int64
 	exhausted atomic.Int64
 	spare     int // a descriptor to give up, so that a connection can be taken and closed
 }
 
-// Listen starts accepting on addr. index names the listener in core.ConnInfo; next
-// chooses the loop of each connection and is called by the accept goroutine.
+// Listen takes addr; Start begins to accept. index names the listener in core.ConnInfo;
+// next chooses the loop of each connection and is called by the accept goroutine.
 func Listen(addr string, index int, next func() *Loop, limit *Limit) (*Listener, error) {
 	lc := net.ListenConfig{KeepAliveConfig: net.KeepAliveConfig{
 		Enable: true, Idle: time.Minute, Interval: 15 * time.Second, Count: 4}}
@@ -60,8 +61,13 @@ func Listen(addr string, index int, next func() *Loop, limit *Limit) (*Listener,
 	}
 	l := &Listener{ln: ln.(*net.TCPListener), index: index, next: next, limit: limit,
 		done: make(chan struct{}), ended: make(chan struct{}), spare: newSpare()}
-	go l.accept()
 	return l, nil
+}
+
+// Start accepts connections from then on, once.
+func (l *Listener) Start() {
+	l.started = true
+	go l.accept()
 }
 
 // Addr is the address that is served.
@@ -81,7 +87,11 @@ func (l *Listener) Close() error {
 	}
 	close(l.done)
 	err := l.ln.Close()
-	<-l.ended
+	if l.started {
+		<-l.ended
+	} else {
+		closeSpare(l.spare)
+	}
 	return err
 }
 

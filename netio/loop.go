@@ -42,6 +42,7 @@ type Loop struct {
 
 	held    int     // input kept or promised, of all connections
 	waiting []*conn // unfinished frames that wait for room in held, in order
+	halves  []*conn // whose peers have ended their side
 
 	blocked   stallList
 	sweepAt   time.Duration // when to look for stalled peers; 0: never

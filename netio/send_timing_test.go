@@ -162,6 +162,7 @@ func benchServer(b *testing.B) *server {
 	if s.ln, err = Listen("127.0.0.1:0", 0, func() *Loop { return s.l }, NewLimit(10)); err != nil {
 		b.Fatal(err)
 	}
+	s.ln.Start()
 	b.Cleanup(func() { _, _ = s.ln.Close(), s.l.Stop() })
 	return s
 }

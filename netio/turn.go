@@ -51,6 +51,9 @@ func (e *engine) OnTraffic(gc gnet.Conn) gnet.Action {
 func (e *engine) OnClose(gc gnet.Conn, err error) gnet.Action {
 	switch ctx := gc.Context().(type) {
 	case *conn:
+		if e.l.halfOpen(ctx) {
+			return gnet.None
+		}
 		if errors.Is(err, io.EOF) {
 			err = nil // the peer closed
 		}
@@ -126,6 +129,7 @@ func (l *Loop) endTurn() {
 		l.h.EndTurn()
 	}
 	l.flushDirty()
+	l.endHalves()
 	if now := core.Mono(); now-l.shownAt >= statsEvery {
 		l.shownAt = now
 		l.publish()
@@ -233,6 +237,7 @@ func (l *Loop) sweep(now time.Duration) {
 	if c := l.blocked.head; c != nil {
 		l.sweepAt = c.movedAt + l.cfg.Stalled
 	}
+	l.sweepHalves(now)
 	if len(l.waiting) > 0 {
 		l.sweepFrames(now)
 		l.sweepSoon(now + l.cfg.Stalled/4)

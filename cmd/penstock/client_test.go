@@ -140,7 +140,7 @@ func (c *client) topics() (map[string]int, error) {
 	return out, nil
 }
 
-// broker returns where the broker of a node id says that it is to be reached.
+// brokers lists where the brokers say that they are to be reached, by node id.
 func (c *client) brokers() (map[int32]string, error) {
 	req := kmsg.NewPtrMetadataRequest()
 	req.SetVersion(9)

@@ -89,7 +89,8 @@ func portFlag(ofCore bool) string {
 	return "--kafka"
 }
 
-// listen opens the ports last: whoever connects is served.
+// listen opens the ports last, and accepts when all are known: whoever connects is served,
+// and told the right ones.
 func (s *server) listen() error {
 	limit := netio.NewLimit(s.connectionsMax())
 	var turn atomic.Uint32
@@ -112,6 +113,9 @@ func (s *server) listen() error {
 			c.Port = int32(l.Addr().Port())
 		}
 		s.facts.Listeners = append(s.facts.Listeners, s.describe(c))
+	}
+	for _, l := range s.listeners {
+		l.Start()
 	}
 	s.facts.Security = "off, loopback only: nobody is authenticated yet"
 	if !loopback(s.cfg.Kafka) {

@@ -241,8 +241,11 @@ func (s *server) startShards() error {
 }
 
 func (s *server) startShard(id core.ShardID, rec *segment.Recovery) error {
+	var lines sparing
 	loop, err := netio.NewLoop(netio.Config{FrameMax: s.cfg.RequestMax + 4, Congestion: s.cfg.Congestion, OnError: func(err error) {
-		s.log.Warn("a connection was closed", "shard", id, "reason", err.Error())
+		if n, ok := lines.allow(core.Mono()); ok {
+			s.log.Warn("a connection was closed", "shard", id, "reason", err.Error(), "left_out", n)
+		}
 	}})
 	if err != nil {
 		return err

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"encoding/binary"
 	"fmt"
+	"hash/crc32"
 	"net"
 	"os"
 	"path/filepath"
@@ -110,7 +112,13 @@ func TestStartRefusedByANewerFormat(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := f.WriteAt([]byte{99}, 8); err != nil { // docs/format.md: the version follows the magic
+		head := make([]byte, 44) // the version follows the magic; the checksum comes last
+		if _, err := f.ReadAt(head, 0); err != nil {
+			t.Fatal(err)
+		}
+		head[8] = 99
+		binary.LittleEndian.PutUint32(head[40:], crc32.Checksum(head[:40], crc32.MakeTable(crc32.Castagnoli)))
+		if _, err := f.WriteAt(head, 0); err != nil {
 			t.Fatal(err)
 		}
 		_ = f.Close()
