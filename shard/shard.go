@@ -65,10 +65,19 @@ type Shard struct {
 
 	tickAt    time.Duration // of the store
 	timerAt   time.Duration // what the loop was asked for; 0: nothing
+	resumeAt  time.Duration // deadlines of connections and services rest until then
 	stopping  stopping
 	stats     Stats
 	published atomic.Pointer[Stats]
 }
+
+// A loop that got no turn for a while (the process was stopped, or the machine slept) finds
+// all deadlines past, and what would have moved them waiting in sockets and rings. So
+// that is read first: a stall longer than stallMin puts deadlines off by stallGrace.
+const (
+	stallMin   = 2 * time.Second
+	stallGrace = time.Second
+)
 
 // clock is the time of the present turn.
 type clock struct {
@@ -143,6 +152,9 @@ func (s *Shard) turn() {
 		return
 	}
 	s.clock = clock{s.cfg.Env.Mono(), s.cfg.Env.Wall(), true}
+	if s.timerAt != 0 && s.clock.mono-s.timerAt > stallMin {
+		s.resumeAt = s.clock.mono + stallGrace
+	}
 	if s.asleep.Load() {
 		s.asleep.Store(false)
 	}
@@ -264,6 +276,9 @@ func (s *Shard) tick() {
 		s.tickAt = s.clock.mono + s.store.NextTick()
 		s.work()
 	}
+	if s.clock.mono < s.resumeAt {
+		return
+	}
 	for d := s.timers.due(s.clock.mono); d != nil; d = s.timers.due(s.clock.mono) {
 		if d.svc != nil {
 			s.tickService(d.svc)
@@ -282,7 +297,7 @@ func (s *Shard) setTimer() {
 	s.tickAt = min(s.tickAt, s.clock.mono+s.store.NextTick())
 	at := s.tickAt
 	if d, ok := s.timers.next(); ok {
-		at = min(at, d)
+		at = min(at, max(d, s.resumeAt))
 	}
 	if at = max(at, 1); s.timerAt == 0 || at < s.timerAt {
 		s.timerAt = at

@@ -342,3 +342,29 @@ func TestTimesAreFoundToTheRecordFromAnyShard(t *testing.T) {
 		}
 	}
 }
+
+func TestAfterAStallWhatWasSentMeanwhileCountsBeforeDeadlines(t *testing.T) {
+	tp := topic("t", core.Synced)
+	r := newRig(t, 1, tp)
+	alive, gone := r.open(0, 1), r.open(0, 2)
+	wake := func(f *fake) func(*session.Effects) {
+		return func(fx *session.Effects) { fx.Deadline = r.now + 30*time.Second }
+	}
+	r.do(alive, wake(alive))
+	r.do(gone, wake(gone))
+	r.pass(time.Second)
+	r.now += 2 * time.Minute // the process is stopped
+	r.pump()                 // the timer comes before what is in the sockets
+	if alive.ticks+gone.ticks != 0 {
+		t.Fatal("a deadline that passed in the stall was kept at once")
+	}
+	r.do(alive, wake(alive))
+	r.pass(2 * stallGrace)
+	if alive.ticks != 0 || gone.ticks != 1 {
+		t.Errorf("after the stall: %d ticks of the one that spoke, %d of the one that did not", alive.ticks, gone.ticks)
+	}
+	r.pass(30 * time.Second)
+	if alive.ticks != 1 {
+		t.Errorf("%d ticks after its next deadline", alive.ticks)
+	}
+}
