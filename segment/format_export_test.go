@@ -2,6 +2,7 @@ package segment
 
 import (
 	"encoding/binary"
+	"fmt"
 	"hash/crc32"
 	"strings"
 	"testing"
@@ -64,4 +65,79 @@ func MakeNewer(t *testing.T, fsys FS, file string, id core.PartitionID) {
 		}
 		le.PutUint32(m.Bytes()[8:], arenaVersion+1)
 	}
+}
+
+// DrawnRows are the rows of the table in docs/format.md.
+func DrawnRows() []string {
+	row := func(file, magic string, version, head, unit int) string {
+		return fmt.Sprintf("| %s | `%s` | %d | %d | %d |", file, magic, version, head, unit)
+	}
+	var arena [8]byte
+	binary.LittleEndian.PutUint64(arena[:], arenaMagic)
+	return []string{
+		row("segment", segMagic, segVersion, segHeader, prefixSize),
+		row("index", idxMagic, idxVersion, idxHead, idxBlock),
+		row("journal", string(journalMagic[:]), journalVersion, journalStart, journalPage),
+		row("journal group", string(groupMagic[:]), journalVersion, groupHeaderSize, entrySize),
+		row("checkpoint", ckMagic, ckVersion, ckHead, ckMark),
+		row("arena", string(arena[:]), arenaVersion, arenaHeader, arenaRecord),
+		row("arena id", aidMagic, 1, 36, 0),
+		row("quarantine", strings.TrimSpace(quarantineHead), 1, len(quarantineHead), 0),
+		fmt.Sprintf("%d batches of a block", blockBatches),
+		fmt.Sprintf("`%s`", arenaName(0)), fmt.Sprintf("`%s`", indexName(core.PartitionID{}, 0)), fmt.Sprintf("`%s`", segName(core.PartitionID{}, 0)),
+		fmt.Sprintf("`%s`", checkpointName("shards/0", 0)), fmt.Sprintf("`%s`", shardDir(0)+"/"+arenaIDName), "`" + partitionDir(core.PartitionID{}) + "/" + quarantineName + "`",
+	}
+}
+
+// CheckDrawn reads the golden files and encodes what it read: the bytes are the same.
+func CheckDrawn(t *testing.T, fsys FS, id core.PartitionID) {
+	t.Helper()
+	read := func(name string) []byte {
+		f, err := fsys.Open(name, ReadOnly)
+		if err != nil {
+			t.Fatal(err)
+		}
+		size, _ := f.Size()
+		b := make([]byte, size)
+		if _, err := f.ReadAt(b, 0); err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	same := func(what string, got, want []byte) {
+		if string(got) != string(want) {
+			t.Errorf("%s is encoded otherwise than in version 1", what)
+		}
+	}
+	seg := read(segName(id, 0))
+	same("a segment header", segHead(id, 0), seg[:segHeader])
+	f, _ := fsys.Open(segName(id, 0), ReadOnly)
+	x, h, err := loadIndex(fsys, f, id, 0, core.FilePos(len(seg)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	same("an index", encodeIndex(h, &x), read(indexName(id, 0)))
+	c, err := latestCheckpoint(fsys, "shards/0")
+	if err != nil || len(c.marks) != 2 {
+		t.Fatal(err, c)
+	}
+	same("a checkpoint", encodeCheckpoint(c.seq, c.jseq, c.marks), read(checkpointName("shards/0", c.seq)))
+	ring := read("shards/0/journal")
+	head, err := decodeJournalHeader(ring)
+	if err != nil {
+		t.Fatal(err)
+	}
+	page := make([]byte, journalPage)
+	head.encode(page)
+	same("a journal header", page, ring[:journalPage])
+	same("the second journal header", page, ring[journalPage:journalStart])
+	group, ok := decodeGroupHeader(ring[journalStart:], head.identity)
+	if !ok {
+		t.Fatal("no group is at the beginning of the ring")
+	}
+	entries, ok := decodeEntries(ring[journalStart:], group, nil)
+	if !ok || len(entries) == 0 {
+		t.Fatal("the first group does not check out")
+	}
+	same("a journal group", encodeGroup(nil, &group, entries), ring[journalStart:][:group.tableEnd()])
 }

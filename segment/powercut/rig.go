@@ -53,6 +53,22 @@ type event struct {
 func Record(t *testing.T, size int64, workload func(r *Rig, dir string)) *Rig {
 	t.Helper()
 	r := &Rig{t: t, img: make([]byte, size)}
+	r.record(true, workload)
+	return r
+}
+
+// RecordOn is Record on a disk that there is already, such as one of Cut: what happens
+// at its mount is recorded too.
+func RecordOn(t *testing.T, disk []byte, workload func(r *Rig, dir string)) *Rig {
+	t.Helper()
+	r := &Rig{t: t, img: disk}
+	r.record(false, workload)
+	return r
+}
+
+func (r *Rig) record(format bool, workload func(r *Rig, dir string)) {
+	t := r.t
+	t.Helper()
 	if why := missing(); why != "" {
 		t.Skipf("\n\n*** POWER CUT: NOT PROVEN HERE: %s ***\n", why)
 	}
@@ -82,18 +98,27 @@ func Record(t *testing.T, size int64, workload func(r *Rig, dir string)) *Rig {
 		t.Skipf("\n\n*** POWER CUT: NOT PROVEN HERE: no loop device: %v ***\n", err)
 	}
 	defer r.must("losetup", "--detach", loop)
-	r.must("mkfs.ext4", "-q", "-F", "-J", "size=4", "-E", "lazy_itable_init=0,lazy_journal_init=0,nodiscard", loop)
+	if format {
+		r.must("mkfs.ext4", "-q", "-F", "-J", "size=4", "-E", "lazy_itable_init=0,lazy_journal_init=0,nodiscard", loop)
+	} else {
+		r.begin()
+	}
 	r.must("mount", loop, mounted)
 	defer r.unmount(mounted)
-	r.must("sync", "-f", mounted)
-	r.mu.Lock()
-	r.base, r.on = append([]byte(nil), r.img...), true
-	r.mu.Unlock()
+	if format {
+		r.must("sync", "-f", mounted)
+		r.begin()
+	}
 	workload(r, mounted)
 	r.mu.Lock()
 	r.on = false
 	r.mu.Unlock()
-	return r
+}
+
+func (r *Rig) begin() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.base, r.on = append([]byte(nil), r.img...), true
 }
 
 func missing() string {
@@ -172,6 +197,13 @@ func (r *Rig) Counts() (writes, flushes, marks int) {
 		}
 	}
 	return writes, flushes, marks
+}
+
+// Cut makes one image, cut at a random position in the later half of the log.
+func (r *Rig) Cut(seed uint64) (disk []byte, at int) {
+	rng := rand.New(rand.NewPCG(seed, 1))
+	at = len(r.log)/2 + rng.IntN(len(r.log)-len(r.log)/2)
+	return append([]byte(nil), r.image(at, rng)...), at
 }
 
 // Images makes n images, each cut at a random position of the log, mounts each, and
