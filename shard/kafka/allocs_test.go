@@ -1,7 +1,10 @@
 package kafka
 
 import (
+	"fmt"
 	"testing"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/penstock/penstock/core"
 	"github.com/penstock/penstock/shard/session"
@@ -51,5 +54,34 @@ func TestAFetchAllocatesNothingInSteadyState(t *testing.T) {
 		steady(t, f, f.frame(fetchOf("t", topic.ID, 500, 1, 0), v), func(fx *session.Effects) session.Completion {
 			return session.Completion{Ticket: fx.Read[0].Ticket, HighWatermark: 1, Bytes: 100, Extents: ext}
 		})
+	}
+}
+
+func TestAConnectionKeepsOneAnswerBufferAndNoLargeOnes(t *testing.T) {
+	f := newFake(t, normalListener, Options{})
+	for i := range 300 {
+		f.topic(fmt.Sprint("topic-", i), 0, 1, 0, 1)
+	}
+	kept := func() (n int) {
+		for i := range f.s.(*Session).slots {
+			n += cap(f.s.(*Session).slots[i].out)
+		}
+		return n
+	}
+	var frame []byte
+	for range 3 * slotsMax {
+		f.give(f.frame(kmsg.NewPtrMetadataRequest(), 12))
+		frame, f.out = f.out, nil
+	}
+	if n := kept(); n < len(frame) || n > 2*len(frame)+1024 {
+		t.Errorf("%d bytes are kept, for answers of %d", n, len(frame))
+	}
+	id := f.topic("many", make([]core.ShardID, 3*partsKept)...).ID
+	f.give(f.frame(fetchOf("many", id, 0, 1, make([]int64, 3*partsKept)...), 13))
+	f.out = nil
+	f.give(f.frame(fetchOf("many", id, 0, 1, 0), 13))
+	f.give(f.frame(kmsg.NewPtrHeartbeatRequest(), 4))
+	if s := f.s.(*Session); cap(s.fetch.parts) > partsKept || cap(s.fetch.cuts) > partsKept || kept() > 2*keptMax {
+		t.Errorf("after a large fetch: %d parts, %d cuts, %d bytes", cap(s.fetch.parts), cap(s.fetch.cuts), kept())
 	}
 }

@@ -85,8 +85,8 @@ func (s *Session) onFetch(sl *slot, h *codec.Header, fx *session.Effects) {
 		return
 	}
 	core.Assert(f.reads == 0 && f.waits == 0, "a connection has two fetches under way")
-	f.topics, f.names, f.refused, f.over = f.topics[:0], f.names[:0], 0, false
-	f.parts, f.taken, f.held = f.parts[:0], 0, 0
+	f.topics, f.names, f.refused, f.over = keep(f.topics, partsKept), keep(f.names, keptMax), 0, false
+	f.parts, f.cuts, f.taken, f.held = keep(f.parts, partsKept), keep(f.cuts, partsKept), 0, 0
 	f.minBytes = int(req.MinBytes)
 	f.maxBytes = min(max(int(req.MaxBytes), 0), s.opt.FetchMax)
 	f.deadline = s.host.Mono() + time.Duration(req.MaxWaitMs)*time.Millisecond

@@ -41,7 +41,7 @@ func (s *Session) onProduce(sl *slot, h *codec.Header, fx *session.Effects) {
 		return
 	}
 	p := &sl.produce
-	*p = produceState{acks: req.Acks, topics: p.topics[:0], parts: p.parts[:0], names: p.names[:0]}
+	*p = produceState{acks: req.Acks, topics: keep(p.topics, partsKept), parts: keep(p.parts, partsKept), names: keep(p.names, keptMax)}
 	now := s.host.Wall()
 	for i := range req.Topics {
 		t := &req.Topics[i]

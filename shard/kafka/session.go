@@ -37,6 +37,7 @@ type BrokerSetting struct {
 const (
 	slotsMax    = 64        // requests of one connection under way; only Produces overlap
 	keptMax     = 256 << 10 // a larger answer buffer is not kept
+	partsKept   = 4096      // nor what more partitions of a request need
 	stepOutMax  = 256 << 10 // of answers, after which a step starts no more requests: small ones may have large answers
 	frameMax    = 100 << 20
 	fetchMax    = 55 << 20
@@ -158,11 +159,8 @@ func (s *Session) mayStart(key int16) bool {
 // start gives a request its slot and runs it.
 func (s *Session) start(h *codec.Header, fx *session.Effects) {
 	sl := &s.slots[s.tail%slotsMax]
-	out := sl.out[:0]
-	if sl.sent == s.turn || cap(out) > keptMax {
-		out = nil // the last answer of this slot leaves with this very step
-	}
-	sl.key, sl.version, sl.correlation, sl.out = h.Key, h.Version, h.Correlation, out
+	sl.out = s.buffer(sl)
+	sl.key, sl.version, sl.correlation = h.Key, h.Version, h.Correlation
 	sl.done, sl.silent, sl.deadline, sl.pending, sl.finish = false, false, 0, 0, nil
 	clear(sl.takers)
 	sl.takers = sl.takers[:0]
@@ -177,6 +175,26 @@ func (s *Session) start(h *codec.Header, fx *session.Effects) {
 	}
 	s.route(sl, h, fx)
 	s.flush(fx)
+}
+
+// buffer is where the answer of a slot goes. A client that sends one request after the
+// other has one buffer, which goes from slot to slot.
+func (s *Session) buffer(sl *slot) []byte {
+	if last := &s.slots[(s.tail-1)%slotsMax]; sl.out == nil && s.head == s.tail && last.sent != s.turn {
+		sl.out, last.out = last.out, nil
+	} else if sl.sent == s.turn {
+		return nil // its last answer leaves with this very step
+	}
+	return keep(sl.out, keptMax)
+}
+
+// keep empties a slice for the next use. It does not keep more than max elements'
+// memory, which one large request made and few others need.
+func keep[T any](s []T, max int) []T {
+	if cap(s) > max {
+		return nil
+	}
+	return s[:0]
 }
 
 // route is the one list of the APIs.
@@ -351,7 +369,7 @@ func (s *Session) flush(fx *session.Effects) {
 			return
 		}
 		s.head++
-		sl.sent = s.turn
+		sl.sent, sl.finish = s.turn, nil // it holds the answer
 		switch {
 		case sl.silent:
 		case sl.key == codec.Fetch:
