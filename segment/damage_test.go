@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -80,6 +81,16 @@ func TestADamagedSharedFileQuarantinesWhatItConcernsAndNoMore(t *testing.T) {
 		{"both headers of the journal, power cut", func(t *testing.T, f *fakefs.FS) { flipAll(t, f, "shards/0/journal", 20, 4200, 4096) }, true, []int{0, 1, 2}, "journal"},
 		{"no journal, killed", func(t *testing.T, f *fakefs.FS) { _ = f.Remove("shards/0/journal") }, false, nil, ""},
 		{"no journal, power cut", func(t *testing.T, f *fakefs.FS) { _ = f.Remove("shards/0/journal") }, true, []int{0, 1, 2}, ""},
+		// The last groups are of partitions 0, 1, 2, 0.
+		{"the head of the group before two others, power cut", func(t *testing.T, f *fakefs.FS) {
+			flipAll(t, f, "shards/0/journal", groupAt(t, f, 3)+9, groupAt(t, f, 3)+10, 1)
+		}, true, []int{1}, "journal"},
+		{"the data of the group before two others, power cut", func(t *testing.T, f *fakefs.FS) {
+			flipAll(t, f, "shards/0/journal", groupAt(t, f, 3)+64+56+100, groupAt(t, f, 3)+64+56+101, 1)
+		}, true, []int{1}, "journal"},
+		{"the data of the group before two others, killed", func(t *testing.T, f *fakefs.FS) {
+			flipAll(t, f, "shards/0/journal", groupAt(t, f, 3)+64+56+100, groupAt(t, f, 3)+64+56+101, 1)
+		}, false, nil, "journal"},
 		{"the newest checkpoint, power cut", func(t *testing.T, f *fakefs.FS) { breakNewest(t, f) }, true, nil, "checkpoint"},
 		{"the newest checkpoint, killed", func(t *testing.T, f *fakefs.FS) { breakNewest(t, f) }, false, nil, "checkpoint"},
 	} {
@@ -154,6 +165,20 @@ func reopen(t *testing.T, g *rig, rec *segment.Recovery) *fakefs.FS {
 	})
 	g.work(1000)
 	return g.fs.Kill()
+}
+
+// groupAt is the position of the nth group of the journal from its end.
+func groupAt(t *testing.T, f *fakefs.FS, n int) int64 {
+	t.Helper()
+	b := content(t, f, "shards/0/journal")
+	var at []int64
+	for pos := 8192; pos+64 <= len(b); pos += 4096 {
+		if b[pos:pos+4] == "PSJG" {
+			at = append(at, int64(pos))
+		}
+	}
+	slices.SortFunc(at, func(x, y int64) int { return strings.Compare(b[x+24:x+32], b[y+24:y+32]) })
+	return at[len(at)-n]
 }
 
 // breakNewest damages the newer checkpoint of shard 0.
@@ -274,5 +299,86 @@ func TestAFormatNewerThanThisProgramIsRefused(t *testing.T) {
 				t.Fatalf("%v", err)
 			}
 		})
+	}
+}
+
+// What was never synced and does not check out is a torn tail: it is cut, with what
+// follows it, and the log goes on there.
+func TestATornTailIsCutAndTheLogGoesOn(t *testing.T) {
+	g := newRig(t, rand.New(rand.NewPCG(4, 40)), fakefs.New(), core.OS, 1)
+	for range 30 {
+		if err := g.append(0, 3000); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 2 { // idle: all is in the files, and nothing is synced
+		g.clock.now += 1100
+		g.store.Tick()
+		g.work(100)
+	}
+	g.fs = g.fs.Kill()
+	dir := "topics/" + g.model[0].id.String() + "/"
+	logs := segmentsOf(t, g.fs, dir)
+	if len(logs) != 3 {
+		t.Fatal(logs)
+	}
+	x, _ := g.fs.Open(dir+logs[1], segment.ReadWrite)
+	_ = x.Truncate(4096 + 3*3000 + 1700) // in the fourth batch of the second segment
+	if err := g.fs.Remove("arena-0"); err != nil {
+		t.Fatal(err)
+	}
+	rec, err := segment.Recover(segment.RecoverConfig{FS: g.fs, Arena: g.fs})
+	if err != nil || rec.Report.Torn != 1 || len(rec.Report.Quarantined) > 0 {
+		t.Fatalf("%v, %+v", err, rec.Report)
+	}
+	first := 12 // batches of a segment of 40 KiB
+	if got, want := rec.Logs[g.model[0].id].End, g.model[0].bases[first+3]; got != want {
+		t.Fatalf("the log ends at %d, want %d", got, want)
+	}
+	if left := segmentsOf(t, g.fs, dir); len(left) != 2 {
+		t.Fatalf("%v are left", left)
+	}
+	g.fs = reopen(t, g, rec)
+	m := g.model[0]
+	m.batches, m.bases = m.batches[:first+3], m.bases[:first+3]
+	g.open()
+	g.adopt(false)
+	for range 5 {
+		if err := g.append(0, 3000); err != nil {
+			t.Fatal(err)
+		}
+	}
+	g.fs = g.fs.Kill()
+	g.open()
+	g.adopt(false)
+}
+
+// A directory that belongs to no topic that is known stays as it is; one whose topic has
+// a tombstone goes.
+func TestUnknownDirectoriesStayAndDeletedTopicsGo(t *testing.T) {
+	g := lived(t, 5)
+	g.fs = g.fs.Kill()
+	before := g.fs.Kill()
+	known := func(id core.PartitionID) bool { return id == g.model[0].id }
+	rec, err := segment.Recover(segment.RecoverConfig{FS: g.fs, Arena: g.fs, Topics: known})
+	if err != nil || len(rec.Report.Unknown) != 2 || len(rec.Logs) != 1 {
+		t.Fatalf("%v, %+v", err, rec.Report)
+	}
+	for _, m := range g.model[1:] {
+		dir := "topics/" + m.id.String() + "/"
+		for _, b := range segmentsOf(t, before, dir) {
+			if old := content(t, before, dir+b); !strings.HasPrefix(content(t, g.fs, dir+b), old) {
+				t.Errorf("%s of a topic that is not known was changed", b)
+			}
+		}
+	}
+	rec, err = segment.Recover(segment.RecoverConfig{FS: g.fs, Arena: g.fs, Deleted: func(core.TopicID) bool { return true }})
+	if err != nil || len(rec.Logs) != 0 {
+		t.Fatalf("%v, %+v", err, rec.Report)
+	}
+	for _, m := range g.model {
+		if names, _ := g.fs.ReadDir("topics/" + m.id.String()); len(names) > 0 {
+			t.Errorf("of a deleted topic are left: %v", names)
+		}
 	}
 }

@@ -323,6 +323,10 @@ func (v *verifier) settle() error {
 	if o.Quarantined != nil {
 		r.out.Report.Quarantined = append(r.out.Report.Quarantined, m.id)
 		o.mark = r.marks[m.id]
+		if r.strict[m.id] || r.strictAll || v.sure == r.durable[m.id] {
+			// The proof is in a journal, and goes with it.
+			return writeQuarantine(r.c.FS, m.id, o.Quarantined.Error())
+		}
 		return nil
 	}
 	if n := len(o.segs); n > 0 {
