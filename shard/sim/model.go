@@ -285,7 +285,7 @@ func (m *model) audited(p *part, start, end core.Offset, found map[core.Offset]b
 		case found[base]:
 		case base < start: // with it the broker may have forgotten its producer
 			delete(p.placed, base)
-			b.placed, b.base = false, -1
+			b.placed, b.base, b.time = false, -1, -1
 		case base < must:
 			w.failf("%v: batch %d at %d is lost", p, b.number, base)
 		default: // lost, as it may be
