@@ -68,7 +68,8 @@ func flipAll(t *testing.T, f *fakefs.FS, name string, from, to, step int64) {
 
 // What the damage of a shared file may have cost: after the death of the process nothing,
 // since the arena holds all; after a power cut the partitions that nothing speaks for
-// are quarantined, in this start and in later ones, and the file is kept.
+// are quarantined, in this start and in later ones, and the file is kept. Long because
+// the ways of damage are in it.
 func TestADamagedSharedFileQuarantinesWhatItConcernsAndNoMore(t *testing.T) {
 	for _, c := range []struct {
 		name   string

@@ -2,6 +2,7 @@ package segment
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 
 	"github.com/penstock/penstock/codec/batch"
@@ -50,7 +51,7 @@ func (j *loadJob) Run() {
 		j.err = err
 	}
 	if j.err == nil && (j.head.next > j.next || j.head.next < j.next && j.next > j.start) {
-		j.err = &CorruptError{segName(g.id, g.base), g.end, "what follows it does not begin where it ends"}
+		j.err = &CorruptError{segName(g.id, g.base), g.end, fmt.Sprintf("it ends at offset %d, and what follows it begins at %d", j.head.next, j.next)}
 	}
 }
 

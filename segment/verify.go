@@ -252,6 +252,9 @@ func (v *verifier) read(f File, base core.Offset, size int64) (core.FilePos, str
 	} else if err != nil {
 		return 0, "", err
 	}
+	if v.next < 0 && v.m.pos > segHeader && base > v.m.segment {
+		v.next = v.m.end // the mark's own segment is not there: it was trimmed, or is lost
+	}
 	if v.next >= 0 && base > v.next && base > v.m.start || base < v.next {
 		return 0, "the segment does not follow the one before", nil
 	}
