@@ -51,7 +51,7 @@ func (s *server) openArena() error {
 	}
 	s.arena = segment.NewOSFS(s.arenaDir)
 	s.lastArenaDir, s.lastArena = s.arenaDir, s.arena
-	if last != "" && last != s.arenaDir && !claimed(last, data) {
+	if st, err := os.Stat(last); err == nil && st.IsDir() && last != s.arenaDir && !claimed(last, data) {
 		s.lastArenaDir, s.lastArena = last, segment.NewOSFS(last)
 	}
 	s.facts.ArenaDir, s.facts.ArenaFS = s.arenaDir, perf.FileSystem(s.arenaDir)
@@ -203,10 +203,15 @@ func locked(path string) bool {
 	return unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB) != nil
 }
 
-// readLine returns the one line of a file, "" if there is none.
+// readLine returns the path that is the one line of a file, "" if there is none. The
+// files are not synced: after a power cut there may be anything in them, and what they
+// name does not matter any more.
 func readLine(path string) string {
 	b, _ := os.ReadFile(path)
-	line, _, _ := bytes.Cut(b, []byte("\n"))
+	line, rest, ok := bytes.Cut(b, []byte("\n"))
+	if !ok || len(rest) > 0 || !filepath.IsAbs(string(line)) || bytes.IndexByte(line, 0) >= 0 {
+		return ""
+	}
 	return string(line)
 }
 

@@ -101,6 +101,23 @@ func TestArenasGoWhereThereIsRoom(t *testing.T) {
 	}
 }
 
+// What a power cut leaves of the line that names the arenas does not keep a broker from
+// its start.
+func TestDamagedNameOfTheArenas(t *testing.T) {
+	for _, line := range []string{"", "\x00\x00\x00\x00\n", "/dev/shm/no newline", "relative\n", "/nowhere/at/all\n", "/\x00\n", "/etc/passwd\n"} {
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, arenaPointer), []byte(line), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		p := launch(t, small(dir, memoryDir(t))...)
+		f := p.ready()
+		if readLine(filepath.Join(dir, arenaPointer)) != f.ArenaDir || f.ArenaNote != "" {
+			t.Errorf("%q: %+v", line, f)
+		}
+		p.kill()
+	}
+}
+
 // What a killed broker left in memory counts as room for the next start: it is used again.
 func TestArenasOfTheLastRunCountAsRoom(t *testing.T) {
 	memory := onDisk(t, 20<<20, "")

@@ -170,7 +170,7 @@ func (h *history) produce(c *client, topic string, partition int32, batches int)
 func (h *history) comeAndGo(c *client) error {
 	for i := range 12 {
 		name := fmt.Sprintf("passing-%d", i)
-		err := h.do(act{kind: actCreate, topic: name, n: 2}, func() error { return c.createTopic(name, 2, nil) })
+		err := h.do(act{kind: actCreate, topic: name, n: 2}, func() error { return c.createTopic(name, 2, map[string]string{"retention.ms": "-1"}) })
 		if err == nil {
 			err = h.produce(c, name, 1, 2)
 		}

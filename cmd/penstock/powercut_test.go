@@ -18,6 +18,8 @@ const (
 	powerCutDisk   = 96 << 20
 	powerCutImages = 200
 	plantedImages  = 40
+	recoveries     = 4
+	recoveryImages = 12
 
 	powerCutBatches = 60
 )
@@ -30,9 +32,41 @@ func TestPowerCutsOfABroker(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sum := cutPower(t, exe, powerCutImages, func(format string, args ...any) { t.Errorf(format, args...) })
+	rig, h := recordBroker(t, exe)
+	sum := checkImages(t, exe, rig, h, powerCutImages, t.Errorf)
 	if sum.replayed == 0 || sum.records == 0 || sum.topics == 0 || sum.commits == 0 || sum.again == 0 {
 		t.Errorf("the images did not reach what they are to prove: %+v", sum)
+	}
+}
+
+// Power cuts while the broker recovers from a power cut: what it has repaired, and what
+// it has emptied since, may be lost or torn in its turn.
+func TestPowerCutsOfARecovery(t *testing.T) {
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, h := recordBroker(t, exe)
+	var sum cuts
+	for seed := range uint64(recoveries) {
+		disk, at := first.Cut(seed)
+		want := knownAt(h, first, at)
+		rig := powercut.RecordOn(t, disk, func(_ *powercut.Rig, dir string) {
+			arena := memoryDir(t)
+			defer func() { _ = os.RemoveAll(arena) }()
+			p := launchExe(t, exe, small(dir, arena)...)
+			p.ready()
+			p.kill()
+		})
+		rig.Images(recoveryImages, seed, func(dir string, again int) {
+			for _, err := range checkImage(t, exe, dir, want, &sum) {
+				t.Errorf("cut at %d, and in the recovery at %d: %v", at, again, err)
+			}
+		})
+	}
+	t.Logf("%d recoveries, %d images of each: %s", recoveries, recoveryImages, sum)
+	if sum.replayed == 0 || sum.records == 0 {
+		t.Error("the images did not reach what they are to prove")
 	}
 }
 
@@ -46,7 +80,8 @@ func TestPowerCutsCatchPlantedMistakes(t *testing.T) {
 		t.Run(mistake, func(t *testing.T) {
 			t.Setenv("RUN_WITH_MISTAKE", mistake) // see plant_test.go
 			caught := 0
-			cutPower(t, exe, plantedImages, func(format string, args ...any) {
+			rig, h := recordBroker(t, exe)
+			checkImages(t, exe, rig, h, plantedImages, func(format string, args ...any) {
 				if caught++; caught == 1 {
 					t.Logf("caught: "+format, args...)
 				}
@@ -59,9 +94,9 @@ func TestPowerCutsCatchPlantedMistakes(t *testing.T) {
 	}
 }
 
-// cutPower records a run of a broker and checks images of it; what is wrong with them is
-// told to wrong.
-func cutPower(t *testing.T, exe string, images int, wrong func(format string, args ...any)) (sum cuts) {
+// recordBroker records a run of a broker under a workload.
+func recordBroker(t *testing.T, exe string) (*powercut.Rig, *history) {
+	t.Helper()
 	var h *history
 	rig := powercut.Record(t, powerCutDisk, func(rig *powercut.Rig, dir string) {
 		arena := memoryDir(t)
@@ -78,19 +113,19 @@ func cutPower(t *testing.T, exe string, images int, wrong func(format string, ar
 	writes, flushes, marks := rig.Counts()
 	t.Logf("%d writes, %d flushes, %d acknowledgements and beginnings", writes, flushes, marks)
 	if t.Failed() {
-		return sum
+		t.FailNow()
 	}
+	return rig, h
+}
+
+// checkImages checks images of a recorded run; what is wrong with them is told to wrong.
+func checkImages(t *testing.T, exe string, rig *powercut.Rig, h *history, images int, wrong func(format string, args ...any)) (sum cuts) {
 	rig.Images(images, 11, func(dir string, at int) {
-		var ids []int
-		for _, id := range rig.Acked(at) {
-			ids = append(ids, int(id))
-		}
-		for _, err := range checkImage(t, exe, dir, until(h, ids), &sum) {
+		for _, err := range checkImage(t, exe, dir, knownAt(h, rig, at), &sum) {
 			wrong("cut at %d: %v", at, err)
 		}
 	})
-	t.Logf("%d images: %d had replayed something, %d had torn tails; acknowledged and there: %d records, %d topics, %d group offsets; %d batches sent again were known",
-		images, sum.replayed, sum.torn, sum.records, sum.topics, sum.commits, sum.again)
+	t.Logf("%d images: %s", images, sum)
 	return sum
 }
 
@@ -100,8 +135,17 @@ type cuts struct {
 	replayed, torn int
 }
 
-// until is what was known when the power was cut.
-func until(h *history, ids []int) *state {
+func (c cuts) String() string {
+	return fmt.Sprintf("%d had replayed something, %d had torn tails; acknowledged and there: %d records, %d topics, %d group offsets; %d batches sent again were known",
+		c.replayed, c.torn, c.records, c.topics, c.commits, c.again)
+}
+
+// knownAt is what clients knew when the power was cut.
+func knownAt(h *history, rig *powercut.Rig, at int) *state {
+	var ids []int
+	for _, id := range rig.Acked(at) {
+		ids = append(ids, int(id))
+	}
 	s := h.until(ids)
 	s.lossy = true
 	return s
