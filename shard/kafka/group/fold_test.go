@@ -280,3 +280,66 @@ func TestOffsetsGoWithTheirTopicAlsoWhenThereAreMoreThanABatchHolds(t *testing.T
 		t.Fatalf("left: %s; in %d batches", dump(&w.c.fold), len(w.written))
 	}
 }
+
+// A value of version 4 is read by ourselves: what it holds must be what kmsg reads.
+func TestATaggedOffsetIsReadAsKmsgReadsItAndDamageCostsNothing(t *testing.T) {
+	v := kmsg.OffsetCommitValue{Version: 4, Offset: 7, LeaderEpoch: 3, Metadata: "text", CommitTimestamp: 9, TopicID: core.TopicID{1, 2}}
+	v.UnknownTags.Set(5, []byte("later"))
+	value := v.AppendTo(nil)
+	want := committed{offset: 7, epoch: 3, metadata: "text", time: 9, expires: -1, topicID: core.TopicID{1, 2}}
+	if c, err := readCommitted(value); err != nil || c != want {
+		t.Errorf("%+v %v", c, err)
+	}
+	for n := range value {
+		if c, err := readCommitted(value[:n]); err == nil {
+			t.Errorf("%d of %d bytes: %+v", n, len(value), c)
+		}
+	}
+	if _, err := readCommitted(append(value, 0)); err == nil {
+		t.Error("a byte too many")
+	}
+	untagged := kmsg.OffsetCommitValue{Version: 4, Offset: 7}
+	billions := append(untagged.AppendTo(nil), 0)
+	copy(billions[len(billions)-2:], "\xff\xff")
+	if _, err := readCommitted(append(billions, 0xff, 0xff, 0x0f)); err == nil {
+		t.Error("2^32-1 tags")
+	}
+	group := kmsg.GroupMetadataValue{Version: 4}
+	if _, err := readGroupValue(group.AppendTo(nil)); err != errForeign {
+		t.Error(err)
+	}
+}
+
+// FuzzFold: whatever a record or a snapshot holds, the fold stays whole, and what it took
+// comes back out of its own snapshot.
+func FuzzFold(f *testing.F) {
+	f.Add([]byte(nil), appendGroupKey(nil, "g"), appendGroupValue(nil, &live{generation: 3}, nil))
+	f.Add([]byte(nil), appendOffsetKey(nil, "g", topicPartition{"a", 1}), appendCommitted(nil, &committed{offset: 5, epoch: -1, expires: -1, topicID: core.TopicID{1}}))
+	one := newFold()
+	one.record(appendOffsetKey(nil, "g", topicPartition{"a", 1}), appendCommitted(nil, &committed{offset: 5, epoch: -1, expires: -1}))
+	one.record(appendGroupKey(nil, "h"), appendGroupValue(nil, &live{generation: 3}, nil))
+	f.Add(one.snapshot(nil), []byte{0, 1}, []byte{0})
+	f.Fuzz(func(t *testing.T, blob, key, value []byte) {
+		fold := newFold()
+		if fold.restore(blob) != nil {
+			fold = newFold()
+		}
+		fold.check()
+		fold.record(key, value)
+		fold.record(key, nil)
+		fold.record(key, value)
+		fold.check()
+		again := newFold()
+		if err := again.restore(fold.snapshot(nil)); err != nil {
+			t.Fatal(err)
+		}
+		if again.check(); dump(&again) != dump(&fold) {
+			t.Fatalf("%s\n%s", dump(&fold), dump(&again))
+		}
+		for _, im := range fold.list {
+			if im.meta != nil {
+				_, _ = readGroupValue(im.meta)
+			}
+		}
+	})
+}

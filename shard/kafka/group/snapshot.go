@@ -120,6 +120,17 @@ func (r *reader) bytes() []byte {
 	return f
 }
 
+// take reads n bytes.
+func (r *reader) take(n uint64) []byte {
+	if n > uint64(len(r.b)) {
+		r.bad, r.b = true, nil
+		return nil
+	}
+	v := r.b[:n:n]
+	r.b = r.b[n:]
+	return v
+}
+
 // field reads a length and so many bytes; -1 is nil.
 func field(r []byte) (f, rest []byte, ok bool) {
 	n, w := binary.Varint(r)
