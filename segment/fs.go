@@ -52,6 +52,9 @@ type File interface {
 	Writeback(pos, n int64) error
 	// WillNeed reads a range ahead.
 	WillNeed(pos, n int64) error
+	// Resident says that all of a range is in the page cache; false also if that is not
+	// known. It alone never blocks, and is called on the loop.
+	Resident(pos, n int64) bool
 	Truncate(size int64) error
 	Size() (int64, error)
 	Close() error

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"unsafe"
 
 	"github.com/edsrzf/mmap-go"
@@ -267,6 +268,24 @@ func (f *osFile) Writeback(pos, n int64) error {
 func (f *osFile) WillNeed(pos, n int64) error {
 	return unix.Fadvise(f.fd, pos, n, unix.FADV_WILLNEED)
 }
+
+// Resident asks cachestat(2), which older kernels than 6.5 do not have.
+func (f *osFile) Resident(pos, n int64) bool {
+	var st unix.Cachestat_t
+	if noCachestat.Load() {
+		return false
+	}
+	page := int64(os.Getpagesize())
+	switch err := unix.Cachestat(uint(f.fd), &unix.CachestatRange{Off: uint64(pos), Len: uint64(n)}, &st, 0); err {
+	case nil:
+		return int64(st.Cache) >= (pos+n+page-1)/page-pos/page
+	case unix.ENOSYS, unix.EPERM: // seccomp filters that do not know the call
+		noCachestat.Store(true)
+	}
+	return false
+}
+
+var noCachestat atomic.Bool
 
 func (f *osFile) Truncate(size int64) error { return wrap(f.f.Truncate(size)) }
 

@@ -15,8 +15,9 @@ import (
 // watched is a file system that counts the bytes read of segments, and where.
 type watched struct {
 	*fakefs.FS
-	bytes int64
-	reads []string
+	bytes    int64
+	reads    []string
+	resident bool
 }
 
 func (w *watched) Open(name string, mode segment.Mode) (segment.File, error) {
@@ -31,6 +32,8 @@ type watchedFile struct {
 	segment.File
 	w *watched
 }
+
+func (f *watchedFile) Resident(int64, int64) bool { return f.w.resident }
 
 func (f *watchedFile) ReadAt(p []byte, pos int64) (int, error) {
 	f.w.bytes += int64(len(p))
@@ -280,6 +283,12 @@ func TestAColdRangeIsReadAheadBesideTheLoop(t *testing.T) {
 	ext, n, ready, _ = l.Read(0, l.End(), 8<<20, true, nil)
 	if !ready || n > 1600<<10 {
 		t.Fatalf("a longer read gave %d bytes, ready %v: what lies behind is cold", n, ready)
+	}
+	g.expect(0, 0, bytesOf(t, ext))
+	w.resident = true // a kernel that can tell
+	ext, n, ready, _ = l.Read(0, l.End(), 4<<20, true, nil)
+	if !ready || n < 3900<<10 {
+		t.Fatalf("of what is resident a read gave %d bytes, ready %v", n, ready)
 	}
 	g.expect(0, 0, bytesOf(t, ext))
 }

@@ -4,7 +4,8 @@ import "github.com/penstock/penstock/core"
 
 // A range of a file is warm if this process wrote or read it not long ago: then the
 // page cache holds it, and sendfile does not wait. Long ago is counted in bytes, not in
-// time: Config.WarmBytes written or read ahead by the store since then.
+// time: Config.WarmBytes written or read ahead by the store since then. Of what is not
+// warm the kernel is asked, a MiB at a time, if it can tell; else it is read ahead.
 //
 // The unit is a stride of 256 KiB, with the time of the latest use of any of it. So the
 // older part of a stride that is filled slowly may be taken for warm when it is not: a
@@ -34,18 +35,25 @@ func (s *Store) warmed(g *segfile, pos, end core.FilePos) {
 
 // warm is how far [pos, stop) can be sent at once: up to the first batch that begins or
 // ends in a cold stride of the file. miss is an index block that must be loaded first.
-func (s *Store) warm(g *segfile, pos, stop core.FilePos) (to core.FilePos, miss *indexBlock) {
+func (s *Store) warm(g *segfile, pos, stop core.FilePos) (until core.FilePos, miss *indexBlock) {
 	now, budget := uint32(s.heat/warmStride)+1, uint32(s.cfg.WarmBytes/warmStride)
 	end := min(stop, g.written)
 	for at := pos; at < end; {
 		i := int(at / warmStride)
-		if i >= len(g.heat) || g.heat[i] == 0 || now-g.heat[i] > budget {
-			if at == pos {
-				return pos, nil
-			}
-			return g.idx.floor(at)
+		if i < len(g.heat) && g.heat[i] != 0 && now-g.heat[i] <= budget {
+			at = core.FilePos(i+1) * warmStride
+			continue
 		}
-		at = core.FilePos(i+1) * warmStride
+		from, to := core.FilePos(i)*warmStride, min(core.FilePos(i)*warmStride+warmStep, g.written)
+		if g.file.Resident(int64(from), int64(to-from)) {
+			s.warmed(g, from, to)
+			at = to
+			continue
+		}
+		if at == pos {
+			return pos, nil
+		}
+		return g.idx.floor(at)
 	}
 	return stop, nil
 }

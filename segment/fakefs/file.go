@@ -143,7 +143,7 @@ func (f *file) write(bufs [][]byte, pos int64) (n int64, err error) {
 	}
 	if more := pos + room - max(int64(len(f.n.data)), f.n.reserved); f.fs.space >= 0 && more > 0 {
 		if more > f.fs.space {
-			room -= more - f.fs.space
+			room = max(room-(more-f.fs.space), 0) // a hole before it takes space too
 			more, err = f.fs.space, errors.Join(err, core.ErrDiskFull)
 		}
 		f.fs.space -= more
@@ -206,6 +206,9 @@ func (f *file) Allocate(pos, n int64) error {
 
 func (f *file) Writeback(int64, int64) error { return nil }
 func (f *file) WillNeed(int64, int64) error  { return nil }
+
+// Resident never knows, as on kernels that cannot tell: so what reads ahead is exercised.
+func (f *file) Resident(int64, int64) bool { return false }
 
 func (f *file) Truncate(size int64) error {
 	f.fs.mu.Lock()
