@@ -21,7 +21,14 @@ check: ## format, vet, staticcheck, style and unit tests, simulator: about a min
 	$(GO) tool staticcheck ./...
 	SEEDS=$(SEEDS) $(GO) test ./...
 
-test: check race crash wire mainjob ## everything that CI runs
+test: setup ## everything that CI runs: check, race, crash, wire and mainjob, with a line of each at the end
+	@lines=; for suite in check race crash wire mainjob; do \
+		start=$$(date +%s); $(MAKE) --no-print-directory $$suite || { echo "$$suite FAILED"; exit 1; }; \
+		lines="$$lines$$suite ok, $$(($$(date +%s) - start)) s\n"; \
+	done; printf "$$lines"
+
+setup: ## install the clients and tools that the tests need (Debian 12, root)
+	sh cmd/wire/setup.sh
 
 race: ## network, catalog and command under the race detector, with all invariants on
 	$(GO) test -race ./netio/... ./shard/meta ./cmd/...
@@ -40,16 +47,14 @@ crash: ## real power cuts: images of an ext4 that lost and tore what was not flu
 	$(GO) test -tags powercut ./segment/ -run PowerCuts -count=1 -v -timeout 10m
 	$(GO) test -tags powercut ./cmd/penstock -run PowerCuts -count=1 -v -timeout 15m
 
-wire: build ## real clients against a real broker, through both views
-	sh cmd/wire/setup.sh
+wire: build setup ## real clients against a real broker, through both views
 	cd cmd/wire && $(GO) vet . && $(GO) test -count=1 -timeout 15m -parallel 6
 
-mainjob: build ## package lists in by kcat, a second topic by Java, the broker killed meanwhile: SEED=n replays the kills
-	sh cmd/wire/setup.sh
+mainjob: build setup ## package lists in by kcat, a second topic by Java, the broker killed meanwhile: SEED=n replays the kills
 	SEED=$(SEED) bash cmd/wire/mainjob/run.sh
 
 bench: build ## figures beside bare servers on the same load: ARGS=-long for all of them (15 minutes, 20 GB of disk), ARGS='-only fetch' for some
 	$(GO) build -o bin/bench ./cmd/bench
 	bin/bench $(ARGS)
 
-.PHONY: help bench build run check test race sim sim-long plants crash wire mainjob
+.PHONY: help bench build run check test setup race sim sim-long plants crash wire mainjob

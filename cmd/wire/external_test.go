@@ -23,9 +23,9 @@ func cache() string {
 	return filepath.Join(home, ".cache", "penstock-wire")
 }
 
-// external runs a suite of another language once per view, with the
-// bootstrap address, a prefix for topics, and penstock or kafka as its arguments. It prints `case ok|FAIL ms why`
-// and must end with the line `done`: a suite that dies half-way is a failure.
+// external runs a suite of another language once per view. Its arguments are the bootstrap
+// address, a prefix for topics, and penstock or kafka. It prints `case ok|FAIL ms why` and
+// must end with the line `done`: a suite that dies half-way is a failure.
 func external(t *testing.T, client string, command ...string) {
 	t.Parallel()
 	peer := "penstock"
@@ -61,6 +61,7 @@ func external(t *testing.T, client string, command ...string) {
 				}
 			}
 			if err := cmd.Wait(); err != nil || !done {
+				report(client, "suite", v.name, "FAIL", 0)
 				t.Errorf("%v, complete: %v\n%s", err, done, complaint.Bytes())
 			}
 		})

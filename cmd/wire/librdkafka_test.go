@@ -19,7 +19,8 @@ func TestConfluent(t *testing.T) {
 func (d rdkafka) cooperative() driver { return rdkafka{d.addr, "cooperative-sticky"} }
 
 func (d rdkafka) transactional(id string) error {
-	p, err := kafka.NewProducer(&kafka.ConfigMap{"bootstrap.servers": d.addr, "transactional.id": id, "log_level": 0})
+	p, err := kafka.NewProducer(&kafka.ConfigMap{"bootstrap.servers": d.addr, "transactional.id": id,
+		"go.logs.channel.enable": true, "go.logs.channel": make(chan kafka.LogEvent, 1000)})
 	if err != nil {
 		return err
 	}

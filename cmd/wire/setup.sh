@@ -40,7 +40,7 @@ venv py202 2.0.2
 jars() { # jars KAFKA-CLIENTS-VERSION
 	[ -e "$cache/java-$1/complete" ] && return
 	rm -rf "${cache:?}/java-$1"
-	mvn -q -B -ntp -f java/pom.xml -Dk="$1" dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory="$cache/java-$1"
+	mvn -q -B -ntp -Dstyle.color=never -f java/pom.xml -Dk="$1" dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory="$cache/java-$1"
 	touch "$cache/java-$1/complete"
 }
 jars 4.3.1

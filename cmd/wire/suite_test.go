@@ -280,7 +280,11 @@ func transactional(d driver, id string) error {
 	if peerIsKafka {
 		return err
 	}
-	return refused("a transactional id", err, "transactional")
+	says := "transactional"
+	if _, ok := d.(rdkafka); ok { // it shows the text of the answer
+		says = "transactions are not supported"
+	}
+	return refused("a transactional id", err, says)
 }
 
 // rebalance has members of one group read one topic until each has had records; then all but

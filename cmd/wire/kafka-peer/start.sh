@@ -1,6 +1,7 @@
 #!/bin/sh
 # Starts Apache Kafka, one node, in the foreground: start.sh DIR PORT
 # The same suite runs against it, which proves the suite. Controller: PORT+1.
+# REBALANCE_DELAY_MS (0) is how long a new group waits for members.
 # DIR is kept: a second start with the same DIR carries on with its data.
 set -eu
 dir=$1 port=$2
@@ -24,7 +25,7 @@ offsets.topic.replication.factor=1
 offsets.topic.num.partitions=4
 transaction.state.log.replication.factor=1
 transaction.state.log.min.isr=1
-group.initial.rebalance.delay.ms=0
+group.initial.rebalance.delay.ms=${REBALANCE_DELAY_MS:-0}
 P
 [ -f "$dir/data/meta.properties" ] || java -Xshare:auto -cp "$libs/*" kafka.tools.StorageTool format --standalone \
 	-t AAAAAAAAAAAAAAAAAAAAAQ -c "$dir/server.properties" > "$dir/format.log" 2>&1

@@ -16,7 +16,19 @@ cache=${WIRE_CACHE:-$HOME/.cache/penstock-wire}
 python=$cache/py/bin/python
 seed=${SEED:-} kills=${KILLS:-5}
 [ -n "$seed" ] || seed=$((RANDOM * 32768 + RANDOM))
-port=${PORT:-$(python3 -c "import socket; s = socket.socket(); s.bind(('127.0.0.1', 0)); print(s.getsockname()[1])")}
+# Not of the range from which the kernel takes ports for clients: while the broker is down,
+# a client that tries to connect could be given this one, and be connected to itself.
+port=${PORT:-$(python3 -c '
+import random, socket
+while True:
+    port = random.randrange(10000, 30000)
+    with socket.socket() as s:
+        try:
+            s.bind(("127.0.0.1", port))
+            print(port)
+            break
+        except OSError:
+            pass')}
 addr=127.0.0.1:$port
 penstock=${PENSTOCK:-../../../bin/penstock}
 dir=$(mktemp -d)
@@ -24,7 +36,7 @@ trap 'kill -9 ${broker:-} ${java:-} ${kcat:-} 2> /dev/null || true; rm -rf "$dir
 
 start() {
 	if [ -n "${MAINJOB_KAFKA:-}" ]; then
-		setsid ../kafka-peer/start.sh "$dir/broker" "$port" & broker=$!
+		REBALANCE_DELAY_MS=3000 setsid ../kafka-peer/start.sh "$dir/broker" "$port" & broker=$!
 	else
 		"$penstock" serve --data "$dir/broker" --kafka "$addr" --shards 2 --core-ports off --admin 127.0.0.1:0 >> "$dir/broker.log" 2>&1 & broker=$!
 	fi
@@ -102,6 +114,6 @@ for topic in stanzas ledger; do
 	"$python" verify.py "$addr" $topic "$dir/$topic" $topic Node node reader.js || verdict=FAILED
 done
 kill "$broker"
-wait "$broker" || { echo "the broker did not stop cleanly"; verdict=FAILED; }
+wait "$broker" || [ -n "${MAINJOB_KAFKA:-}" ] || { echo "the broker did not stop cleanly"; verdict=FAILED; }
 echo "main job $verdict (SEED=$seed, $kills kills)"
 [ $verdict = ok ]
