@@ -176,48 +176,68 @@ func dirOf(name string) string {
 	return "."
 }
 
-// The arena id file says which arena belongs to a shard of this data directory.
+// The arena id file says which arena belongs to a shard of this data directory, and in
+// which boot of the machine it was made. It is there while that arena is in use.
 //
-//	0 "PNSTKAID" | 8 size i64 | 16 id 16 | 32 CRC32C of 0..32
+//	0 "PNSTKAID" | 8 size i64 | 16 id 16 | 32 boot 64 | 96 CRC32C of 0..96
 const (
 	aidMagic    = "PNSTKAID"
+	aidSize     = 100
 	arenaIDName = "arena"
 )
 
-func writeArenaID(fsys FS, dir string, size int64, env core.Env) (id [16]byte, err error) {
+type arenaID struct {
+	size int64
+	id   [16]byte
+	boot [bootMax]byte
+}
+
+func newArenaID(env core.Env, size int64, boot string) (a arenaID) {
 	le := binary.LittleEndian
-	le.PutUint64(id[:], env.Rand())
-	le.PutUint64(id[8:], env.Rand())
-	b := append([]byte(aidMagic), make([]byte, 24)...)
-	le.PutUint64(b[8:], uint64(size))
-	copy(b[16:], id[:])
-	b = le.AppendUint32(b, crc32.Checksum(b, castagnoli))
+	a.size = size
+	le.PutUint64(a.id[:], env.Rand())
+	le.PutUint64(a.id[8:], env.Rand())
+	copy(a.boot[:], boot)
+	return a
+}
+
+func (a *arenaID) encode() []byte {
+	le := binary.LittleEndian
+	b := append(make([]byte, 0, aidSize), aidMagic...)
+	b = le.AppendUint64(b, uint64(a.size))
+	b = append(append(b, a.id[:]...), a.boot[:]...)
+	return le.AppendUint32(b, crc32.Checksum(b, castagnoli))
+}
+
+// writeArenaID comes when the arena is there. It is not synced: an arena does not outlive
+// what would take the file.
+func writeArenaID(fsys FS, dir string, a arenaID) error {
 	name := dir + "/" + arenaIDName
 	f, err := fsys.Open(name, ReadWrite)
 	if errors.Is(err, fs.ErrNotExist) {
 		f, err = fsys.Open(name, Create)
 	}
 	if err != nil {
-		return id, err
+		return err
 	}
-	_, err = f.WriteAt(b, 0)
-	return id, errors.Join(err, f.Close())
+	_, err = f.WriteAt(a.encode(), 0)
+	return errors.Join(err, f.Close())
 }
 
-func readArenaID(fsys FS, dir string) (id [16]byte, size int64, err error) {
+// readArenaID reads it; a size of 0 says that there is none that checks out.
+func readArenaID(fsys FS, dir string) (a arenaID, err error) {
 	f, err := fsys.Open(dir+"/"+arenaIDName, ReadOnly)
 	if errors.Is(err, fs.ErrNotExist) {
-		return id, 0, nil
+		return a, nil
 	}
 	if err != nil {
-		return id, 0, err
+		return a, err
 	}
-	var b [36]byte
+	var b [aidSize]byte
 	n, _ := f.ReadAt(b[:], 0)
 	le := binary.LittleEndian
-	if n == len(b) && string(b[:8]) == aidMagic && crc32.Checksum(b[:32], castagnoli) == le.Uint32(b[32:]) {
-		size = int64(le.Uint64(b[8:]))
-		copy(id[:], b[16:])
+	if n == len(b) && string(b[:8]) == aidMagic && crc32.Checksum(b[:96], castagnoli) == le.Uint32(b[96:]) {
+		a = arenaID{int64(le.Uint64(b[8:])), [16]byte(b[16:32]), [bootMax]byte(b[32:96])}
 	}
-	return id, size, f.Close()
+	return a, f.Close()
 }

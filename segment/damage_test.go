@@ -82,6 +82,7 @@ func TestADamagedSharedFileQuarantinesWhatItConcernsAndNoMore(t *testing.T) {
 		{"both headers of the journal, power cut", func(t *testing.T, f *fakefs.FS) { flipAll(t, f, "shards/0/journal", 20, 4200, 4096) }, true, []int{0, 1, 2}, "journal"},
 		{"no journal, killed", func(t *testing.T, f *fakefs.FS) { _ = f.Remove("shards/0/journal") }, false, nil, ""},
 		{"no journal, power cut", func(t *testing.T, f *fakefs.FS) { _ = f.Remove("shards/0/journal") }, true, []int{0, 1, 2}, ""},
+		{"no arena, killed", func(t *testing.T, f *fakefs.FS) { _ = f.Remove("arena-0") }, false, nil, ""},
 		// The last groups are of partitions 0, 1, 2, 0.
 		{"the head of the group before two others, power cut", func(t *testing.T, f *fakefs.FS) {
 			flipAll(t, f, "shards/0/journal", groupAt(t, f, 3)+9, groupAt(t, f, 3)+10, 1)

@@ -55,11 +55,11 @@ func MakeNewer(t *testing.T, fsys FS, file string, id core.PartitionID) {
 			le.PutUint32(b[segCRC:], crc32.Checksum(b[:segCRC], castagnoli))
 		})
 	default:
-		_, size, err := readArenaID(fsys, "shards/0")
+		id, err := readArenaID(fsys, "shards/0")
 		if err != nil {
 			t.Fatal(err)
 		}
-		m, _, err := fsys.Map(file, size)
+		m, _, err := fsys.Map(file, id.size)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -81,7 +81,7 @@ func DrawnRows() []string {
 		row("journal group", string(groupMagic[:]), journalVersion, groupHeaderSize, entrySize),
 		row("checkpoint", ckMagic, ckVersion, ckHead, ckMark),
 		row("arena", string(arena[:]), arenaVersion, arenaHeader, arenaRecord),
-		row("arena id", aidMagic, 1, 36, 0),
+		row("arena id", aidMagic, 1, aidSize, 0),
 		row("quarantine", strings.TrimSpace(quarantineHead), 1, len(quarantineHead), 0),
 		fmt.Sprintf("%d batches of a block", blockBatches),
 		fmt.Sprintf("`%s`", arenaName(0)), fmt.Sprintf("`%s`", indexName(core.PartitionID{}, 0)), fmt.Sprintf("`%s`", segName(core.PartitionID{}, 0)),
@@ -109,6 +109,11 @@ func CheckDrawn(t *testing.T, fsys FS, id core.PartitionID) {
 			t.Errorf("%s is encoded otherwise than in version 1", what)
 		}
 	}
+	aid, err := readArenaID(fsys, "shards/0")
+	if err != nil || aid.size != 40<<10 {
+		t.Fatal(err, aid)
+	}
+	same("an arena id", aid.encode(), read("shards/0/"+arenaIDName))
 	seg := read(segName(id, 0))
 	same("a segment header", segHead(id, 0), seg[:segHeader])
 	f, _ := fsys.Open(segName(id, 0), ReadOnly)

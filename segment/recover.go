@@ -298,13 +298,21 @@ func (r *recovery) extend(e entry, end place, data []byte, damage bool) {
 	}
 }
 
-// replayArenaOf replays the arena of a shard, if it is there.
+// replayArenaOf replays the arena of a shard, if it is there. One that should be there,
+// since the machine has not started anew, is reported: what was acknowledged without
+// waiting for the disk may be missing at the end of logs.
 func (r *recovery) replayArenaOf(shard core.ShardID) (held bool, err error) {
-	id, size, err := readArenaID(r.c.FS, shardDir(shard))
-	if err != nil || size == 0 {
+	id, err := readArenaID(r.c.FS, shardDir(shard))
+	if err != nil || id.size == 0 {
 		return false, err
 	}
-	return replayArena(r.c.Arena, arenaName(shard), size, id, r.write)
+	held, err = replayArena(r.c.Arena, arenaName(shard), id.size, id.id, r.write)
+	var boot [bootMax]byte
+	copy(boot[:], r.c.Arena.Boot())
+	if err == nil && !held && boot == id.boot && boot != [bootMax]byte{} {
+		r.report(&CorruptError{arenaName(shard), 0, "the arena is not there: what was appended last to topics that are not synced may be missing"})
+	}
+	return held, err
 }
 
 // write puts bytes where they belong. What lies below the mark is there already.
@@ -416,7 +424,8 @@ func (r *recovery) retire() error {
 		if err != nil {
 			return err
 		}
-		if err := r.c.Arena.Remove(arenaName(s.id)); err != nil {
+		// The id first: where it is, the arena is missed.
+		if err := errors.Join(r.c.FS.Remove(dir+"/"+arenaIDName), r.c.Arena.Remove(arenaName(s.id))); err != nil {
 			return err
 		}
 	}

@@ -160,11 +160,11 @@ func OpenStore(c Config) (*Store, error) {
 	if s.j, err = openJournal(c.FS, dir, c.JournalBytes, ck.jseq); err != nil {
 		return nil, err
 	}
-	id, err := writeArenaID(c.FS, dir, c.ArenaBytes, c.Env)
-	if err != nil {
+	id := newArenaID(c.Env, c.ArenaBytes, c.Arena.Boot())
+	if s.arena, err = openArena(c.Arena, arenaName(c.Shard), c.ArenaBytes, c.ChunkBytes, id.id); err != nil {
 		return nil, err
 	}
-	if s.arena, err = openArena(c.Arena, arenaName(c.Shard), c.ArenaBytes, c.ChunkBytes, id); err != nil {
+	if err := writeArenaID(c.FS, dir, id); err != nil {
 		return nil, err
 	}
 	now := s.mono()
