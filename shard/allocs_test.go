@@ -19,18 +19,20 @@ func frame(req kmsg.Request, version int16) []byte {
 	return kmsg.NewRequestFormatter(kmsg.FormatterClientID("test")).AppendRequest(nil, req, 7)
 }
 
-// records is a batch of n records.
-func records(n int) []byte {
+const recordsMax = 10 // of each batch
+
+// records is a batch of a producer; -1: of none.
+func records(pid int64, sequence int32) []byte {
 	var b batch.Builder
-	for i := range n {
-		b.Add(1_000_000+int64(i), []byte("key"), make([]byte, 100))
+	for i := range int64(recordsMax) {
+		b.Add(1_000_000+i, []byte("key"), make([]byte, 100))
 	}
-	return b.Finish()
+	return b.FinishAs(pid, 0, sequence)
 }
 
-func produceFrame(tp *core.Topic, partition int32) []byte {
+func produceFrame(tp *core.Topic, partition int32, records []byte) []byte {
 	p := kmsg.NewProduceRequestTopicPartition()
-	p.Partition, p.Records = partition, records(10)
+	p.Partition, p.Records = partition, records
 	t := kmsg.NewProduceRequestTopic()
 	t.Topic, t.Partitions = tp.Name, append(t.Partitions, p)
 	req := kmsg.NewPtrProduceRequest()
@@ -52,8 +54,10 @@ func fetchFrame(tp *core.Topic, partition int32, from int64) []byte {
 // the effects, the ring if the partition is another shard's, the log, the group commit and
 // the completion. Only the disk is not there.
 func TestFromBytesToBytesNothingIsAllocated(t *testing.T) {
+	const runs = 1000
 	for _, d := range []core.Durability{core.Synced, core.OS} {
 		tp := topic("t", d)
+		tp.Config.LogAppendTime = d == core.OS
 		r := newRig(t, 2, tp)
 		r.sessions = func(h session.Host, c core.ConnInfo) session.Session { return kafka.New(h, c, kafka.Options{}) }
 		id := core.MakeConnID(1, 1)
@@ -73,22 +77,38 @@ func TestFromBytesToBytesNothingIsAllocated(t *testing.T) {
 		}
 		r.idle = true
 		for where := range int32(2) {
-			produce, fetch := produceFrame(tp, where), fetchFrame(tp, where, 20)
+			produce, fetch := produceFrame(tp, where, records(-1, -1)), fetchFrame(tp, where, 20)
+			var sequence [][]byte // of an idempotent producer
+			for i := range int32(runs + 20) {
+				sequence = append(sequence, produceFrame(tp, where, records(7, i*recordsMax)))
+			}
+			for _, in := range sequence[:19] {
+				give(in)
+			}
+			sequence = sequence[19:]
 			give(produce)
 			give(produce)
 			for range 300 { // all memory that is kept has been made
 				give(produce)
 				give(fetch)
 			}
-			for name, in := range map[string][]byte{"produce": produce, "fetch": fetch} {
+			for name, next := range map[string]func() []byte{
+				"produce": func() []byte { return produce },
+				"fetch":   func() []byte { return fetch },
+				"idempotent produce": func() []byte {
+					in := sequence[0]
+					sequence = sequence[1:]
+					return in
+				},
+			} {
 				t.Run(fmt.Sprintf("%s, %s, to shard %d", d, name, where), func(t *testing.T) {
 					before := r.shards[where].stats
-					if n := testing.AllocsPerRun(1000, func() { give(in) }); n != 0 {
+					if n := testing.AllocsPerRun(runs, func() { give(next()) }); n != 0 {
 						t.Errorf("%v allocations per request", n)
 					}
 					after := r.shards[where].stats
-					if n := after.Appends - before.Appends + after.Reads - before.Reads; n != 1001 {
-						t.Errorf("%d of 1001 appends or reads", n)
+					if n := after.Appends - before.Appends + after.Reads - before.Reads; n != runs+1 {
+						t.Errorf("%d of %d appends or reads", n, runs+1)
 					}
 				})
 			}
