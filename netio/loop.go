@@ -198,7 +198,8 @@ func (l *Loop) enroll(c net.Conn, in *incoming) error {
 	return err
 }
 
-// Stop closes all connections at once, with an EndTurn after the last, and ends the loop.
+// Stop closes all connections, with an EndTurn after the last, and ends the loop. What is
+// queued leaves as far as the sockets take it at once.
 // Close the listeners first. Not to be called on the loop.
 func (l *Loop) Stop() error {
 	l.gate.Lock()
@@ -219,9 +220,13 @@ func (l *Loop) Stop() error {
 func (l *Loop) killAll() {
 	l.stopping = true
 	for _, c := range l.conns {
-		if c != nil {
-			l.kill(c, ErrStopped)
+		if c == nil {
+			continue
 		}
+		if c.phase < doomed && c.queued > 0 {
+			l.flush(c) // of this very turn: the last answers before a stop
+		}
+		l.kill(c, ErrStopped)
 	}
 	l.arm()
 }

@@ -256,3 +256,29 @@ func TestShortFile(t *testing.T) {
 		}
 	})
 }
+
+// Answers of the turn in which the loop is stopped still leave.
+func TestStopSendsTheLastAnswers(t *testing.T) {
+	s := serve(t, Config{})
+	var cs []*net.TCPConn
+	for range 10 {
+		c := s.dial()
+		if _, err := c.Write(frame(opEcho)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadFull(c, make([]byte, 5)); err != nil {
+			t.Fatal(err)
+		}
+		cs = append(cs, c)
+	}
+	last := bytes.Repeat([]byte{9}, 50_000)
+	s.do(func() {
+		for id := range s.conns {
+			s.l.Send(id, last)
+		}
+		s.l.killAll()
+	})
+	for _, c := range cs {
+		restIs(t, c, last)
+	}
+}

@@ -167,6 +167,9 @@ func TestAdminPort(t *testing.T) {
 	var status struct {
 		State  string
 		Facts  facts
+		Disk   struct {
+			Usable int64 `json:"usable_bytes"`
+		}
 		Shards []struct {
 			Loop struct{ Connections, BytesIn int64 }
 		}
@@ -178,7 +181,7 @@ func TestAdminPort(t *testing.T) {
 	for _, s := range status.Shards {
 		connections, in = connections+s.Loop.Connections, in+s.Loop.BytesIn
 	}
-	if status.State != phaseServing || status.Facts.Cluster == "" || len(status.Shards) != 2 || connections < 8 || in == 0 {
+	if status.State != phaseServing || status.Facts.Cluster == "" || len(status.Shards) != 2 || status.Disk.Usable <= 0 || connections < 8 || in == 0 {
 		t.Errorf("%s", body)
 	}
 	if code, _ := get(url + "/"); code != 404 {

@@ -207,6 +207,8 @@ func (s *server) status() any {
 	for i, sh := range r.shards {
 		shards = append(shards, shardStatus{i, r.loops[i].Stats(), sh.Stats()})
 	}
+	total, usable := s.disk.space()
+	out["disk"] = map[string]int64{"total_bytes": total, "usable_bytes": usable}
 	out["facts"], out["shards"], out["catalog_revision"] = r.facts, shards, r.catalog.Load().Revision
 	return out
 }
