@@ -325,6 +325,10 @@ func (s *Store) fail(err error) {
 		s.failed = err
 		trims := s.trims
 		s.trims = nil
+		if g := &s.group; g.ready && !g.flying { // it found no room in the journal, and never will
+			trims = append(g.trims, trims...)
+			g.trims = nil
+		}
 		for _, t := range trims {
 			t.done(err)
 		}
