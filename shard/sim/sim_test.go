@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// number reads an environment variable.
+// setting reads an environment variable.
 func setting(t *testing.T, name string, otherwise uint64) uint64 {
 	s := os.Getenv(name)
 	if s == "" {
