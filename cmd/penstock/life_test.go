@@ -165,9 +165,9 @@ func TestAdminPort(t *testing.T) {
 	}
 	code, body := get(url + "/v1/status")
 	var status struct {
-		State  string
-		Facts  facts
-		Disk   struct {
+		State string
+		Facts facts
+		Disk  struct {
 			Usable int64 `json:"usable_bytes"`
 		}
 		Shards []struct {
