@@ -15,20 +15,9 @@ type sar struct {
 	version *sarama.KafkaVersion
 }
 
-func TestSarama(t *testing.T) {
-	t.Parallel()
-	testDriver(t, "sarama", func(v view) driver { return sar{v.addr, nil} })
-}
-
-func TestSaramaAs2(t *testing.T) {
-	t.Parallel()
-	testDriver(t, "sarama-as-2.0", func(v view) driver { return sar{v.addr, &sarama.V2_0_0_0} })
-}
-
-func TestSaramaAs1(t *testing.T) {
-	t.Parallel()
-	testDriver(t, "sarama-as-1.0", func(v view) driver { return sar{v.addr, &sarama.V1_0_0_0} })
-}
+func TestSarama(t *testing.T)    { testSarama(t, "sarama", nil) }
+func TestSaramaAs2(t *testing.T) { testSarama(t, "sarama-as-2.0", &sarama.V2_0_0_0) }
+func TestSaramaAs1(t *testing.T) { testSarama(t, "sarama-as-1.0", &sarama.V1_0_0_0) }
 
 func (s sar) config() *sarama.Config {
 	c := sarama.NewConfig()
