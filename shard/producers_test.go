@@ -1,6 +1,7 @@
 package shard
 
 import (
+	"encoding/hex"
 	"math"
 	"testing"
 
@@ -144,6 +145,25 @@ func TestSnapshotsOfFoldsRoundTrip(t *testing.T) {
 		if own, _ := q.restore(blob[:n], 0, 150, 0); own != 0 || len(q.producers.byID) != 0 {
 			t.Fatalf("a snapshot cut after %d bytes was used", n)
 		}
+	}
+}
+
+// docs/format.md draws it: another form is another version.
+func TestTheFormOfASnapshotStays(t *testing.T) {
+	r := newRun(t)
+	r.send(7, 3, 40, 2)
+	r.send(7, 3, 42, 1)
+	e := epochs{}
+	e.append(5, 9)
+	p := partition{producers: r.ps, epochs: e, lastTime: 0x1122}
+	const form = "02" + // version
+		"00000001" + "0000000000000007" + "0003" + "02" +
+		"0000000000000000" + "00000001" + "00000028" + "ffffffffffffffff" +
+		"0000000000000002" + "00000000" + "0000002a" + "ffffffffffffffff" +
+		"00000001" + "00000005" + "0000000000000009" +
+		"0000000000001122" + "00"
+	if got := hex.EncodeToString(p.snapshot(nil)); got != form {
+		t.Errorf("a snapshot is\n%s; it was\n%s", got, form)
 	}
 }
 
