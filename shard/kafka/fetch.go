@@ -184,6 +184,11 @@ func (s *Session) fetched(sl *slot, c *session.Completion, fx *session.Effects) 
 		f.waits--
 		f.taken, f.held = f.taken-p.bytes, f.held-p.bytes
 		p.release()
+		if c.Outcome == core.Refused && c.Code == core.ErrStopping { // a read would do, and lead to the next wait
+			p.result = failedPart(p.result.Index, codec.NotLeaderOrFollower)
+			s.settleFetch(sl, fx)
+			return
+		}
 		s.readPart(sl, n, fx)
 		return
 	}

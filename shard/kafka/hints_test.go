@@ -6,6 +6,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/penstock/penstock/core"
+	"github.com/penstock/penstock/shard/kafka/group"
+	"github.com/penstock/penstock/shard/session"
 )
 
 // In the normal view node 1 leads everything; in the per-core view the owner does.
@@ -82,5 +84,55 @@ func TestALeaderHintIsLeftOutIfThereIsNoSuchPartitionAnyMore(t *testing.T) {
 	resp := f.answer(req, 13, 1).(*kmsg.ProduceResponse)
 	if p := resp.Topics[0].Partitions[0]; p.ErrorCode != 6 || p.CurrentLeader.LeaderID != -1 || len(resp.Brokers) != 0 {
 		t.Fatalf("%+v", resp)
+	}
+}
+
+// A refused wait is not tried again: reads still work then, and one would follow the other
+// until the store is closed.
+func TestAFetchThatWaitsWhenTheBrokerStopsIsAnsweredAtOnceAndOnce(t *testing.T) {
+	f := newFake(t, normalListener, Options{})
+	topic := f.fill(3, 10)
+	req := fetchOf("t", topic.ID, 500, 1<<20, 0, 10, 10)
+	f.give(f.frame(req, 16))
+	for _, w := range f.waits {
+		f.queue = append(f.queue, session.Completion{Ticket: w.Ticket, Outcome: core.Refused, Code: core.ErrStopping})
+	}
+	f.waits = nil
+	reads := len(f.extents)
+	f.run()
+	resp := f.answer(req, 16, 1).(*kmsg.FetchResponse)
+	failed := 0
+	for _, p := range resp.Topics[0].Partitions {
+		if p.ErrorCode == 6 && p.CurrentLeader.LeaderID == 1 {
+			failed++
+		}
+	}
+	if failed == 0 || len(resp.Brokers) != 1 || len(f.extents) != reads || len(f.waits) != 0 || len(f.out) != 0 || f.holding() != 0 {
+		t.Fatalf("%d partitions failed, %d were read again, %d waits are left: %+v", failed, len(f.extents)-reads, len(f.waits), resp)
+	}
+}
+
+func TestRequestsUnderWayWhenTheBrokerStopsAreAnswered(t *testing.T) {
+	b := newWorld(t, 2, 2, group.Options{})
+	waiting, producing := b.open(0, 0), b.open(1, 0)
+	fetch := fetchOf("t", b.topic("t").ID, 5000, 1, 0, 0)
+	waiting.send(fetch, 16)
+	b.syncer().stuck = true
+	produce := produceOf("t", b.topic("t").ID, -1, someBatch(1, nil))
+	producing.send(produce, 13)
+	for _, s := range b.shards {
+		s.Stop(func(error) {})
+	}
+	b.pump()
+	if resp := waiting.take(fetch); resp == nil || resp.(*kmsg.FetchResponse).Topics[0].Partitions[0].ErrorCode != 6 {
+		t.Errorf("the fetch: %+v", resp)
+	}
+	if resp := producing.take(produce); resp != nil {
+		t.Errorf("the produce is not durable and was answered: %+v", resp)
+	}
+	b.syncer().stuck = false
+	b.pump()
+	if resp := producing.take(produce); resp == nil || resp.(*kmsg.ProduceResponse).Topics[0].Partitions[0].ErrorCode != 0 {
+		t.Errorf("the produce: %+v", resp)
 	}
 }

@@ -72,7 +72,7 @@ func readCommitted(value []byte) (committed, error) {
 	c := committed{offset: core.Offset(v.Offset), epoch: core.Epoch(v.LeaderEpoch), metadata: strings.Clone(v.Metadata),
 		time: v.CommitTimestamp, expires: -1}
 	if v.Version == 1 {
-		c.expires = v.ExpireTimestamp
+		c.expires = max(v.ExpireTimestamp, -1)
 	}
 	if v.Version < 3 {
 		c.epoch = -1
