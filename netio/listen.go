@@ -21,6 +21,9 @@ type Limit struct {
 // NewLimit allows max connections at once.
 func NewLimit(max int) *Limit { return &Limit{max: int64(max)} }
 
+// Max is how many there may be.
+func (l *Limit) Max() int { return int(l.max) }
+
 // Open is how many connections there are now.
 func (l *Limit) Open() int { return int(l.open.Load()) }
 

@@ -88,10 +88,12 @@ func TestFrameOf256MiBUnfinished(t *testing.T) {
 	before := p.resident()
 	var wg sync.WaitGroup
 	defer wg.Wait()
+	var clients []*client
 	var sent [4]atomic.Int64
 	for i := range sent { // 1 GiB is promised, and all but a little of it sent
 		c := connect(t, addr)
 		defer c.close()
+		clients = append(clients, c)
 		wg.Go(func() {
 			_ = c.c.SetWriteDeadline(time.Now().Add(patience))
 			piece := binary.BigEndian.AppendUint32(nil, 256<<20)
@@ -119,6 +121,12 @@ func TestFrameOf256MiBUnfinished(t *testing.T) {
 	})
 	served(t, addr, "t")
 	p.grown(before, 2*256<<20+2*128<<20)
+	for _, c := range clients {
+		c.close()
+	}
+	if !raceOn {
+		poll(t, "the memory is given back", func() bool { return p.resident()-before < 64<<20 })
+	}
 }
 
 // Pipelining without reading: the broker stops to read, and keeps little; when the
@@ -236,6 +244,10 @@ func TestMoreClientsThanDescriptors(t *testing.T) {
 		clients = append(clients, c)
 	}
 	t.Logf("%d clients are served, %d were refused", open, refused)
+	poll(t, "the log says so", func() bool { return strings.Contains(p.said(), "clients are refused: as many connections as") })
+	if _, body := get("http://" + p.ready().Admin + "/v1/status"); !strings.Contains(body, `"refused": `+strconv.Itoa(refused)) {
+		t.Errorf("the status does not say that %d were refused: %s", refused, body)
+	}
 	if open < 50 || refused < 1000 {
 		t.Error("want some served and most refused")
 	}
@@ -300,6 +312,7 @@ func TestDescriptorsExhausted(t *testing.T) {
 		}
 	}
 	t.Logf("%d of 100 were refused", refused)
+	poll(t, "the log says so", func() bool { return strings.Contains(p.said(), "clients are refused: no file descriptor was left") })
 	if refused < 50 {
 		t.Error("the descriptors did not run out")
 	}

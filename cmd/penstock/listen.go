@@ -92,7 +92,7 @@ func portFlag(ofCore bool) string {
 // listen opens the ports last, and accepts when all are known: whoever connects is served,
 // and told the right ones.
 func (s *server) listen() error {
-	limit := netio.NewLimit(s.connectionsMax())
+	s.limit = netio.NewLimit(s.connectionsMax())
 	var turn atomic.Uint32
 	spread := func() *netio.Loop { return s.loops[turn.Add(1)%uint32(len(s.loops))] }
 	for i := range s.cluster.Listeners {
@@ -103,7 +103,7 @@ func (s *server) listen() error {
 			n := (len(s.loops) - c.Core + s.cluster.Brokers - 1) / s.cluster.Brokers
 			next = func() *netio.Loop { return s.loops[c.Core+int(own.Add(1)%uint32(n))*s.cluster.Brokers] }
 		}
-		l, err := netio.Listen(c.Bind, i, next, limit)
+		l, err := netio.Listen(c.Bind, i, next, s.limit)
 		if err != nil {
 			return portError(err, c.Bind, portFlag(c.Core != core.NormalView))
 		}
@@ -117,6 +117,8 @@ func (s *server) listen() error {
 	for _, l := range s.listeners {
 		l.Start()
 	}
+	s.stopped = make(chan struct{})
+	go s.tellRefusals(s.stopped)
 	s.facts.Security = "off, loopback only: nobody is authenticated yet"
 	if !loopback(s.cfg.Kafka) {
 		s.facts.Security = "INSECURE: everybody who reaches " + s.cfg.Kafka + " may read, write and delete everything"
@@ -209,6 +211,7 @@ func (s *server) status() any {
 	}
 	total, usable := s.disk.space()
 	out["disk"] = map[string]int64{"total_bytes": total, "usable_bytes": usable}
+	out["connections"] = map[string]any{"open": s.limit.Open(), "max": s.limit.Max(), "turned_away": s.refusals()}
 	out["facts"], out["shards"], out["catalog_revision"] = r.facts, shards, r.catalog.Load().Revision
 	return out
 }

@@ -54,6 +54,8 @@ type server struct {
 	shards    []*shard.Shard
 	workers   []*shard.Worker
 	listeners []*netio.Listener
+	limit     *netio.Limit
+	stopped   chan struct{} // closed when the listeners are
 	admin     *admin.Server
 	failed    chan error
 	disk      *disk

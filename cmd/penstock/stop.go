@@ -14,6 +14,7 @@ func (s *server) stop() error {
 			s.log.Warn("close a listener", "error", err.Error())
 		}
 	}
+	close(s.stopped)
 	done := make(chan error, len(s.shards))
 	for i, sh := range s.shards {
 		s.loops[i].Do(func() { sh.Stop(func(err error) { done <- err }) })

@@ -7,6 +7,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
+	"log"
 	"net"
 	"net/http"
 	"time"
@@ -40,7 +42,8 @@ func Listen(addr string, src Source) (*Server, error) {
 	mux.HandleFunc("GET /v1/status", func(w http.ResponseWriter, _ *http.Request) {
 		write(w, http.StatusOK, src.Status())
 	})
-	s := &Server{http: &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10}, addr: ln.Addr()}
+	quiet := log.New(io.Discard, "", 0) // it would write lines of its own between ours
+	s := &Server{http: &http.Server{Handler: mux, ErrorLog: quiet, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10}, addr: ln.Addr()}
 	go func() { _ = s.http.Serve(ln) }() // ends with Close
 	return s, nil
 }
