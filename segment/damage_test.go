@@ -384,3 +384,52 @@ func TestUnknownDirectoriesStayAndDeletedTopicsGo(t *testing.T) {
 		}
 	}
 }
+
+// unsynced is a file system in which the process dies at its first sync of a file.
+type unsynced struct{ *fakefs.FS }
+
+func (u unsynced) Open(name string, mode segment.Mode) (segment.File, error) {
+	f, err := u.FS.Open(name, mode)
+	if err != nil {
+		return nil, err
+	}
+	return unsyncedFile{f}, nil
+}
+
+type unsyncedFile struct{ segment.File }
+
+func (unsyncedFile) Datasync() error { return errors.New("killed") }
+
+// What a recovery cuts stays cut, also if it dies before it has synced that, and the
+// next one finds nothing to cut.
+func TestWhatAnInterruptedRecoveryCutDoesNotComeBack(t *testing.T) {
+	g := newRig(t, rand.New(rand.NewPCG(6, 40)), fakefs.New(), core.OS, 1)
+	g.cfg.SegmentBytes = 1 << 20
+	g.open()
+	g.fill(0, 20, 1000)
+	g.stop()
+	g.fs = g.fs.Kill()
+	g.open() // a mark at the end of the segment
+	name := "topics/" + g.model[0].id.String() + "/00000000000000000000.log"
+	whole := int64(len(content(t, g.fs, name)))
+	x, _ := g.fs.Open(name, segment.ReadWrite)
+	if _, err := x.WriteAt(make([]byte, 3000), whole); err != nil || x.Datasync() != nil {
+		t.Fatal(err)
+	}
+	g.fs = g.fs.Kill()
+	if _, err := segment.Recover(segment.RecoverConfig{FS: unsynced{g.fs}, Arena: g.fs}); err == nil {
+		t.Fatal("the recovery did not die")
+	}
+	if n := int64(len(content(t, g.fs, name))); n != whole {
+		t.Fatalf("%d bytes after the cut, want %d", n, whole)
+	}
+	if _, err := segment.Recover(segment.RecoverConfig{FS: g.fs, Arena: g.fs}); err != nil {
+		t.Fatal(err)
+	}
+	for seed := range uint64(20) {
+		image := g.fs.Crash(rand.New(rand.NewPCG(seed, 41)))
+		if n := int64(len(content(t, image, name))); n != whole {
+			t.Fatalf("after a power cut %d bytes, want %d", n, whole)
+		}
+	}
+}

@@ -80,7 +80,7 @@ func Recover(c RecoverConfig) (*Recovery, error) {
 	r := &recovery{c: c, out: &Recovery{Logs: map[core.PartitionID]*Recovered{}},
 		marks: map[core.PartitionID]mark{}, durable: map[core.PartitionID]place{}, sure: map[core.PartitionID]core.Offset{},
 		files: map[place]File{}, unsynced: map[place]bool{}, unsyncedDirs: map[core.PartitionID]bool{}, strict: map[core.PartitionID]bool{}, doubt: map[core.PartitionID]string{}}
-	steps := []func() error{r.readCheckpoints, r.replayAll, r.closeFiles, r.markDoubts, r.verifyAll, r.syncAll, r.writeMarks, r.retire}
+	steps := []func() error{r.readCheckpoints, r.begin, r.replayAll, r.closeFiles, r.markDoubts, r.verifyAll, r.syncAll, r.writeMarks, r.complete, r.retire}
 	for _, step := range steps {
 		if err := step(); err != nil {
 			return nil, fmt.Errorf("recovery: %w", err)
@@ -108,10 +108,11 @@ type recovery struct {
 	// strict are partitions whose durable end may be further on than marks and durable
 	// say: nothing of theirs is taken for a torn tail. doubt are those that may have lost
 	// what was acknowledged, and why.
-	strict    map[core.PartitionID]bool
-	strictAll bool
-	doubt     map[core.PartitionID]string
-	every     map[core.PartitionID]core.ShardID // Owners, once it was asked for
+	strict      map[core.PartitionID]bool
+	interrupted bool // the last recovery was: what it cut may come back with a power cut
+	strictAll   bool
+	doubt       map[core.PartitionID]string
+	every       map[core.PartitionID]core.ShardID // Owners, once it was asked for
 	// generation is the highest of the journals; kept in the checkpoint of recovery. A
 	// recovery and the start after it raise it by two.
 	generation uint64
@@ -208,6 +209,30 @@ func (r *recovery) merge(marks []mark) {
 		r.marks[m.id] = m
 	}
 }
+
+// recovering is there while a recovery changes files: what one that is cut off itself has
+// cut looks as if it had always been so, and is not yet.
+const recovering = "shards/recovering"
+
+func (r *recovery) begin() error {
+	f, err := r.c.FS.Open(recovering, ReadOnly)
+	switch {
+	case err == nil:
+		r.interrupted = true
+		return f.Close()
+	case !errors.Is(err, fs.ErrNotExist):
+		return err
+	case r.c.Clean:
+		return nil // nothing is cut
+	}
+	if f, err = r.c.FS.Open(recovering, Create); err != nil {
+		return err
+	}
+	return errors.Join(f.Close(), r.c.FS.SyncDir("shards"))
+}
+
+// complete comes when all is synced. That the removal is durable does not matter.
+func (r *recovery) complete() error { return r.c.FS.Remove(recovering) }
 
 // replayAll handles the power cut, after which the journals hold what was acknowledged,
 // and the death of the process alone, after which the arenas hold what was appended.
@@ -384,7 +409,7 @@ func (r *recovery) syncAll() error {
 		}
 	}
 	for _, id := range sortedKeys(r.unsyncedDirs) {
-		if err := r.c.FS.SyncDir(partitionDir(id)); err != nil {
+		if err := r.c.FS.SyncDir(partitionDir(id)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 	}

@@ -94,6 +94,9 @@ func (r *recovery) verify(id core.PartitionID) error {
 	if err != nil {
 		return err
 	}
+	if r.interrupted {
+		r.unsyncedDirs[id] = true
+	}
 	v.sure = v.m.place()
 	if d := r.durable[id]; v.sure.before(d) {
 		v.sure = d
@@ -221,7 +224,7 @@ func (v *verifier) segment(base core.Offset) (cut bool, err error) {
 	}
 	if !v.covers(base) {
 		g.reserved = !v.r.c.Clean
-		if cut || base != v.m.segment || g.end != v.m.pos {
+		if cut || base != v.m.segment || g.end != v.m.pos || v.r.interrupted {
 			v.r.unsynced[place{id: id, segment: base}] = true
 		}
 		if base != v.m.segment || v.m.pos <= segHeader { // else the mark says that its entry is durable
