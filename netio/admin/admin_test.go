@@ -1,0 +1,90 @@
+package admin
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+)
+
+func ask(t *testing.T, method, url string) (code int, kind, body string) {
+	t.Helper()
+	req, err := http.NewRequest(method, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0, "", err.Error()
+	}
+	defer func() { _ = resp.Body.Close() }()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, resp.Header.Get("Content-Type"), string(b)
+}
+
+// The answers are those of the source at the moment of the question.
+func TestAnswersAreOfTheMoment(t *testing.T) {
+	var ready atomic.Bool
+	s, err := Listen("127.0.0.1:0", Source{
+		Health: func() error { return nil },
+		Ready: func() error {
+			if !ready.Load() {
+				return errors.New("the broker is recovering the data")
+			}
+			return nil
+		},
+		Status: func() any { return map[string]any{"ready": ready.Load()} },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	url := "http://" + s.Addr()
+	for _, on := range []bool{false, true, false} {
+		ready.Store(on)
+		want := map[bool]int{true: 200, false: 503}[on]
+		code, kind, body := ask(t, "GET", url+"/readyz")
+		var answer struct{ Status, Reason string }
+		if err := json.Unmarshal([]byte(body), &answer); err != nil || code != want || kind != "application/json" || (answer.Status == "ok") != on || (answer.Reason == "") != on {
+			t.Errorf("readyz: %d %s %s %v", code, kind, body, err)
+		}
+		if code, _, body := ask(t, "GET", url+"/healthz"); code != 200 || !strings.Contains(body, "ok") {
+			t.Errorf("healthz: %d %s", code, body)
+		}
+		if code, _, body := ask(t, "GET", url+"/v1/status"); code != 200 || strings.Contains(body, "true") != on {
+			t.Errorf("status: %d %s", code, body)
+		}
+	}
+	if code, _, _ := ask(t, "POST", url+"/readyz"); code != 405 {
+		t.Errorf("POST: %d", code)
+	}
+	if code, _, _ := ask(t, "GET", url+"/other"); code != 404 {
+		t.Errorf("another path: %d", code)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if code, _, body := ask(t, "GET", url+"/healthz"); code != 0 {
+		t.Errorf("after Close: %d %s", code, body)
+	}
+}
+
+// What cannot be shown is an error, and not half an answer.
+func TestStatusThatCannotBeShown(t *testing.T) {
+	s, err := Listen("127.0.0.1:0", Source{Status: func() any { return func() {} }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Close() }()
+	if code, _, body := ask(t, "GET", "http://"+s.Addr()+"/v1/status"); code != 500 || !strings.Contains(body, "cannot encode") {
+		t.Errorf("%d %s", code, body)
+	}
+	if _, err := Listen(s.Addr(), Source{}); err == nil {
+		t.Error("the same port twice")
+	}
+}
