@@ -167,3 +167,15 @@ func TestCallsThatAreOutDoNotKeepOthersFromBeingSent(t *testing.T) {
 		t.Errorf("%d of %d answers", f.count, n)
 	}
 }
+
+func TestASnapshotOfAServiceThatIsOlderThanTheLogIsNotUsed(t *testing.T) {
+	made := &partition{producers: newProducers(), svc: &service{logic: &sum{t: t, records: 3, next: 5}, applied: 5}}
+	blob := made.snapshot(nil)
+	for start, want := range map[core.Offset]core.Offset{4: 5, 5: 5, 6: 6} {
+		logic := &sum{t: t}
+		p := &partition{producers: newProducers(), svc: &service{logic: logic}}
+		if _, from := p.restore(blob, start, 10, 0); from != want || (logic.records == 3) != (start <= 5) {
+			t.Errorf("a log that starts at %d: from %d with %d records", start, from, logic.records)
+		}
+	}
+}

@@ -150,7 +150,8 @@ func (p *partition) snapshot(dst []byte) []byte {
 }
 
 // restore takes the folds from a snapshot that was made when the log ended at `at`. It
-// returns from where each goes on; what is not usable begins at start.
+// returns from where each goes on; what is not usable begins at start. A service's
+// snapshot that is older than the log start is not usable: what came between is gone.
 func (p *partition) restore(blob []byte, start, at core.Offset, now int64) (own, service core.Offset) {
 	r := blobReader{b: blob}
 	if r.u8() == blobVersion {
@@ -169,7 +170,7 @@ func (p *partition) restore(blob []byte, start, at core.Offset, now int64) (own,
 		return at, start
 	}
 	applied := core.Offset(r.u64())
-	if r.bad || applied > at || p.svc.logic.Restore(r.b) != nil {
+	if r.bad || applied > at || applied < start || p.svc.logic.Restore(r.b) != nil {
 		return at, start
 	}
 	return at, applied

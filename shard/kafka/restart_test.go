@@ -114,3 +114,39 @@ func TestGroupsAreRestoredFromTheirPartitionByWhicheverShardOwnsIt(t *testing.T)
 		}
 	}
 }
+
+// The log may have been trimmed to its end, with nothing behind it that would say so: what
+// an older snapshot holds had been deleted.
+func TestADeletedGroupDoesNotComeBackFromASnapshotOlderThanTheLog(t *testing.T) {
+	for _, after := range []int{0, 3} { // commits of another group that follow
+		b := newWorld(t, 2, 1, group.Options{CompactMin: 4 << 10, CompactBatch: 1 << 10})
+		c := b.open(0, 0)
+		c.commit("g", "", -1, 7)
+		b.restart(true, 2, 0) // a snapshot
+		c = b.open(0, 0)
+		for i := range int64(60) {
+			c.commit("g", "", -1, i)
+		}
+		req := kmsg.NewPtrDeleteGroupsRequest()
+		req.Groups = []string{"g"}
+		if code := c.ask(req, 2).(*kmsg.DeleteGroupsResponse).Groups[0].ErrorCode; code != 0 {
+			t.Fatal(code)
+		}
+		for range after {
+			c.commit("h", "", -1, 9)
+		}
+		ends := kmsg.NewPtrListOffsetsRequest()
+		ends.Topics = []kmsg.ListOffsetsRequestTopic{{Topic: offsetsName, Partitions: []kmsg.ListOffsetsRequestTopicPartition{{Timestamp: -2, CurrentLeaderEpoch: -1}}}}
+		if start := c.ask(ends, 7).(*kmsg.ListOffsetsResponse).Topics[0].Partitions[0].Offset; start < 2 {
+			t.Fatalf("the log starts at %d: it was not trimmed, and nothing is tested", start)
+		}
+		b.restart(false, 2, 1)
+		c = b.open(1, 0)
+		if offset, _ := c.committed("g"); offset != -1 {
+			t.Errorf("with %d commits behind: the deleted group is back at %d", after, offset)
+		}
+		if offset, _ := c.committed("h"); after > 0 && offset != 9 {
+			t.Errorf("the other group is at %d", offset)
+		}
+	}
+}

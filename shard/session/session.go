@@ -58,7 +58,8 @@ type Fold interface {
 	// Snapshot appends the state, as of the last batch applied, to dst.
 	Snapshot(dst []byte) []byte
 	// Restore replaces the state by a snapshot's; an error means that it is not usable
-	// and that the fold begins empty, at the start of the log.
+	// and that the fold begins empty, at the start of the log. All that came after the
+	// snapshot is applied.
 	Restore(blob []byte) error
 }
 

@@ -7,7 +7,6 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"github.com/penstock/penstock/codec/batch"
 	"github.com/penstock/penstock/core"
 	"github.com/penstock/penstock/shard/session"
 )
@@ -36,7 +35,6 @@ type Coordinator struct {
 	opt       Options
 
 	fold     fold              // what is durable
-	restored bool              // … and is a snapshot's, without anything behind it yet
 	awake    bool              // the groups have been made from the fold
 	groups   map[string]*group // the live ones
 	list     []*group
@@ -85,14 +83,8 @@ func newCoordinator(h session.Host, p core.PartitionID, opt Options) *Coordinato
 	return c
 }
 
-// Apply takes the next durable batch. A gap between a snapshot and the first one means
-// that the log has been trimmed since the snapshot was taken: then all that lives is
-// still to come, and what the snapshot holds beside that had been deleted.
+// Apply takes the next durable batch.
 func (c *Coordinator) Apply(b []byte) {
-	if h, err := batch.Parse(b); c.restored && err == nil && h.Base > c.fold.next {
-		c.fold = newFold()
-	}
-	c.restored = false
 	c.fold.apply(b)
 	if c.awake {
 		c.adopt()
@@ -118,7 +110,6 @@ func (c *Coordinator) Restore(blob []byte) error {
 	core.Assert(!c.awake, "a group coordinator is restored while it serves")
 	c.fold = newFold()
 	err := c.fold.restore(blob)
-	c.restored = err == nil
 	if err != nil {
 		c.fold = newFold()
 	}

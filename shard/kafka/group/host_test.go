@@ -88,7 +88,9 @@ func (w *world) boot(blob []byte) {
 		if err := w.c.Restore(blob); err != nil {
 			w.t.Fatal(err)
 		}
-		from = w.c.fold.next
+		if from = w.c.fold.next; from < w.start { // as the shard: what came between is gone
+			w.c, from = newCoordinator(w, core.PartitionID{Topic: w.topic}, w.opt), w.start
+		}
 	}
 	for _, l := range w.log {
 		if l.base >= from && l.base >= w.start {
