@@ -45,6 +45,18 @@ type dataFacts struct {
 	Dir        string `json:"dir"`
 	FileSystem string `json:"file_system"`
 	Free       int64  `json:"free_bytes"`
+	Note       string `json:"note,omitempty"`
+}
+
+// dataNote is what a file system means for the promises.
+func dataNote(fileSystem string) string {
+	switch fileSystem {
+	case "ext4", "xfs":
+		return ""
+	case "tmpfs":
+		return "this directory is in memory: a restart of the machine takes everything, whatever was acknowledged"
+	}
+	return "what is promised of power cuts is tested on ext4 and relied on with XFS; not on this file system"
 }
 
 type recoveryFacts struct {
@@ -97,6 +109,9 @@ func (f *facts) banner(w io.Writer) {
 	}
 	fmt.Fprintln(w, f.title())
 	row("data", f.Data.Dir, fmt.Sprintf("%s, %s free; %s", f.Data.FileSystem, formatSize(f.Data.Free), f.Recovery.words()))
+	if f.Data.Note != "" {
+		row("", "NOTE", f.Data.Note)
+	}
 	for _, q := range f.Recovery.Quarantined {
 		row("", "QUARANTINED", q)
 	}

@@ -165,6 +165,9 @@ func serve(cfg *config) error {
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
 	s, err := open(cfg, log)
 	if err != nil {
+		if !text { // a person finds it on stderr, where it comes in any case
+			log.Error("the broker does not start", "error", err.Error())
+		}
 		return err
 	}
 	if text {

@@ -146,7 +146,8 @@ func (s *server) openData() error {
 	if s.disk, err = newDisk(dir); err != nil {
 		return err
 	}
-	s.facts.Data = dataFacts{dir, perf.FileSystem(dir), free}
+	name := perf.FileSystem(dir)
+	s.facts.Data = dataFacts{dir, name, free, dataNote(name)}
 	sync, err := perf.ProbeSync(dir, probeLimit)
 	if err != nil {
 		return fmt.Errorf("%w; free space in %s, or choose another directory with --data", err, dir)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/binary"
+	"encoding/json"
 	"fmt"
 	"hash/crc32"
 	"net"
@@ -81,6 +82,28 @@ func TestStartRefusedWithCauseAndRemedy(t *testing.T) {
 			[]string{"need 16384 GiB in " + arena, "free", "--arena smaller", "--arena-dir"}},
 	} {
 		t.Run(name, func(t *testing.T) { refused(t, c.exit, c.args, c.want...) })
+	}
+}
+
+// Where the log is JSON, a start that fails is an event too.
+func TestStartRefusedInTheLog(t *testing.T) {
+	p := launch(t, small(filepath.Join(os.DevNull, "x"), memoryDir(t))...)
+	p.ended()
+	var e struct{ Level, Error string }
+	if len(p.lines) != 1 || json.Unmarshal([]byte(p.lines[0]), &e) != nil || e.Level != "ERROR" || !strings.Contains(e.Error, "make the data directory") {
+		t.Errorf("%q", p.lines)
+	}
+}
+
+// Data in memory are not durable, and the banner does not let one believe it.
+func TestDataInMemoryIsSaid(t *testing.T) {
+	if f := launch(t, small(onDisk(t, 64<<20, ""), memoryDir(t))...).ready(); !strings.Contains(f.Data.Note, "in memory") {
+		t.Errorf("%+v", f.Data)
+	}
+	for name, said := range map[string]bool{"ext4": false, "xfs": false, "btrfs": true, "overlayfs": true} {
+		if (dataNote(name) != "") != said {
+			t.Errorf("%s: %q", name, dataNote(name))
+		}
 	}
 }
 
