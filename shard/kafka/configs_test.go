@@ -45,10 +45,10 @@ func TestTheSynonymsOfASettingAreTheTopicsTheBrokersAndKafkas(t *testing.T) {
 	topic := f.topic("t", 0)
 	topic.Set["retention.ms"] = "3000"
 	topic.Config = defaults
-	topic.Config.RetentionMs = 3000
+	topic.Config.RetentionMs, topic.Config.Durability = 3000, core.Interval // as flush.ms would have it
 	req := kmsg.NewPtrDescribeConfigsRequest()
 	req.IncludeSynonyms = true
-	req.Resources = []kmsg.DescribeConfigsRequestResource{{ResourceType: 2, ResourceName: "t", ConfigNames: []string{"retention.ms", "segment.ms", "retention.bytes"}}}
+	req.Resources = []kmsg.DescribeConfigsRequestResource{{ResourceType: 2, ResourceName: "t", ConfigNames: []string{"retention.ms", "segment.ms", "retention.bytes", "penstock.durability"}}}
 	var got []string
 	for _, c := range f.ask(req, 4).(*kmsg.DescribeConfigsResponse).Resources[0].Configs {
 		line := fmt.Sprint(c.Name, "=", *c.Value, " from ", int8(c.Source))
@@ -58,6 +58,7 @@ func TestTheSynonymsOfASettingAreTheTopicsTheBrokersAndKafkas(t *testing.T) {
 		got = append(got, line)
 	}
 	want := []string{
+		"penstock.durability=interval from 1; interval from 1; synced from 5",
 		"retention.bytes=-1 from 5; -1 from 5",
 		"retention.ms=3000 from 1; 3000 from 1; 1000 from 4; 604800000 from 5",
 		"segment.ms=2000 from 4; 2000 from 4; 604800000 from 5",

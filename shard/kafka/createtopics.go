@@ -110,9 +110,10 @@ const (
 	sourceDefault = 5
 )
 
-// sourceOf says where a topic's setting comes from.
+// sourceOf says where a topic's setting comes from. One that follows from another of the
+// topic's, or from what the topic is for, is the topic's too.
 func (s *Session) sourceOf(t *core.Topic, key string) int8 {
-	if _, ok := t.Set[key]; ok {
+	if _, ok := t.Set[key]; ok || t.Config.Value(key) != s.opt.Defaults.Value(key) {
 		return sourceTopic
 	}
 	if s.brokerSets(key) {

@@ -150,3 +150,35 @@ func TestADeletedGroupDoesNotComeBackFromASnapshotOlderThanTheLog(t *testing.T) 
 		}
 	}
 }
+
+// Offsets are kept by their own rules, and never lost because their segments are old.
+func TestOffsetsOutliveTheRetentionOfTopics(t *testing.T) {
+	b := newRealWorld(t, 2)
+	b.groups = group.Options{OffsetsRetention: 100 * 24 * time.Hour}
+	b.start(2)
+	r := &recorder{client: b.open(0, 0)}
+	r.topic("t", 1)
+	r.client.commit("g", "", -1, 7)
+	for range 20 {
+		b.now += 24 * time.Hour
+		b.pass(20 * time.Millisecond)
+	}
+	for _, clean := range []bool{true, false} {
+		if offset, _ := b.open(0, 0).committed("g"); offset != 7 {
+			t.Fatalf("the offset is %d", offset)
+		}
+		if clean {
+			for _, s := range b.shards {
+				s.Stop(func(error) {})
+			}
+			b.pump()
+		}
+		b.disk, b.memory = b.disk.Kill(), b.memory.Kill()
+		b.start(2)
+	}
+	list := kmsg.NewPtrListOffsetsRequest()
+	list.Topics = []kmsg.ListOffsetsRequestTopic{{Topic: offsetsName, Partitions: []kmsg.ListOffsetsRequestTopicPartition{{Timestamp: -2, CurrentLeaderEpoch: -1}}}}
+	if p := b.open(0, 0).ask(list, 7).(*kmsg.ListOffsetsResponse).Topics[0].Partitions[0]; p.Offset != 0 {
+		t.Errorf("the log of the offsets starts at %d", p.Offset)
+	}
+}

@@ -161,6 +161,9 @@ func (c *Controller) alterTopic(cmd *core.Command) core.CommandResult {
 	if t == nil {
 		return r
 	}
+	if t.Internal {
+		return refuse(core.ErrPolicy, "the topic %s belongs to the broker", t.Name)
+	}
 	if cmd.Replace {
 		t.Set = map[string]string{}
 	}

@@ -243,3 +243,30 @@ func TestATopicThatIsMadeAgainHasAnotherIdAndNoLowerEpoch(t *testing.T) {
 		t.Errorf("%+v; it was %v at epoch %d", r, was, epoch)
 	}
 }
+
+func TestAnInternalTopicIsNotTrimmedByAgeOrSizeAndNotAltered(t *testing.T) {
+	o := options(1)
+	o.Defaults.RetentionMs, o.Defaults.RetentionBytes = 1000, 1<<20
+	fs := fakefs.New()
+	c, err := Open(fs, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	own := create("own", 1)
+	own.Internal = true
+	c.Do(own)
+	c.Do(create("other", 1))
+	v := "5"
+	if r := c.Do(core.Command{Kind: core.AlterTopic, Topic: "own", Set: map[string]*string{"retention.ms": &v}}); r.Code != core.ErrPolicy {
+		t.Errorf("%+v", r)
+	}
+	for range 2 { // the second time from the file
+		a, b := c.Catalog().Load().Topic("own").Config, c.Catalog().Load().Topic("other").Config
+		if a.RetentionMs != -1 || a.RetentionBytes != -1 || b.RetentionMs != 1000 || b.RetentionBytes != 1<<20 {
+			t.Errorf("%+v\n%+v", a, b)
+		}
+		if c, err = Open(fs, o); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

@@ -120,6 +120,9 @@ func buildTopic(id core.TopicID, t *topic, defaults core.TopicConfig) (*core.Top
 	if err != nil {
 		return nil, err
 	}
+	if t.Internal { // its service says what is old, not the topic's age or size
+		cfg.RetentionMs, cfg.RetentionBytes = -1, -1
+	}
 	return &core.Topic{ID: id, Name: t.Name, Internal: t.Internal, Partitions: t.Owners, Set: t.Set,
 		Config: cfg, Created: t.Created}, nil
 }
