@@ -60,7 +60,7 @@ func (f franz) produce(topic, codec string, idempotent bool, rs []record) error 
 	by := map[string]kgo.CompressionCodec{"none": kgo.NoCompression(), "gzip": kgo.GzipCompression(),
 		"snappy": kgo.SnappyCompression(), "lz4": kgo.Lz4Compression(), "zstd": kgo.ZstdCompression()}
 	opts := []kgo.Opt{kgo.ProducerBatchCompression(by[codec]), kgo.RecordPartitioner(kgo.ManualPartitioner()),
-		kgo.ProducerLinger(5 * time.Millisecond), kgo.ProducerBatchMaxBytes(2 << 20)}
+		kgo.ProducerLinger(5 * time.Millisecond), kgo.ProducerBatchMaxBytes(4 << 20)}
 	if len(rs) != 1 { // the one record that is too large must reach the broker
 		opts = append(opts, kgo.ProducerBatchMaxBytes(1_000_000))
 	}

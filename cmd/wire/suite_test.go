@@ -132,8 +132,10 @@ func same(got, want []record) error {
 
 // ready makes a topic that can be used at once. penstock answers when it can; Apache Kafka
 // before its brokers know the topic.
-func ready(d driver, topic string, parts int32) error {
-	err := d.create(topic, parts, 1, nil)
+func ready(d driver, topic string, parts int32) error { return readyWith(d, topic, parts, nil) }
+
+func readyWith(d driver, topic string, parts int32, settings map[string]string) error {
+	err := d.create(topic, parts, 1, settings)
 	if err == nil && peerIsKafka {
 		time.Sleep(time.Second)
 	}
@@ -193,6 +195,8 @@ func seekTime(d driver, topic string) error {
 	return nil
 }
 
+// large has records just below the limit, and one of 3 MB where the topic allows it: a fetch
+// must return its batch whole, above every limit of the client.
 func large(d driver, topic string) error {
 	if err := ready(d, topic, 1); err != nil {
 		return err
@@ -201,10 +205,22 @@ func large(d driver, topic string) error {
 	for i := range rs {
 		rs[i].value = bytes.Repeat([]byte{byte(i), 7, 0}, 300_000)
 	}
+	if err := writeAndRead(d, topic, rs); err != nil {
+		return err
+	}
+	if err := readyWith(d, topic+"-huge", 1, map[string]string{"max.message.bytes": "8388608"}); err != nil {
+		return err
+	}
+	rs = sample(1, 1)
+	rs[0].value = bytes.Repeat([]byte{1, 2, 3}, 1_000_000)
+	return writeAndRead(d, topic+"-huge", rs)
+}
+
+func writeAndRead(d driver, topic string, rs []record) error {
 	if err := d.produce(topic, "none", false, rs); err != nil {
 		return err
 	}
-	got, err := d.fetch(topic, 0, 0, 3)
+	got, err := d.fetch(topic, 0, 0, len(rs))
 	if err != nil {
 		return err
 	}

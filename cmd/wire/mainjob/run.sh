@@ -33,6 +33,7 @@ addr=127.0.0.1:$port
 penstock=${PENSTOCK:-../../../bin/penstock}
 dir=$(mktemp -d)
 trap 'kill -9 ${broker:-} ${java:-} ${kcat:-} 2> /dev/null || true; rm -rf "$dir"' EXIT
+trap 'exit 1' INT TERM
 
 start() {
 	if [ -n "${MAINJOB_KAFKA:-}" ]; then

@@ -49,8 +49,8 @@ async function read(topic, n, group) {
   } finally { await c.disconnect() }
   return got
 }
-async function roundTrip(topic, messages, parts, compression, options) {
-  await create(topic, parts)
+async function roundTrip(topic, messages, parts, compression, options, settings) {
+  await create(topic, parts, 1, settings)
   await produce(topic, messages, compression, options)
   const got = await read(topic, messages.length, topic)
   for (let p = 0; p < parts; p++) {
@@ -132,7 +132,11 @@ async function group() {
   }
   await test('idempotent', () => roundTrip(prefix + '-idem', sample(300, 3), 3, CompressionTypes.None, { idempotent: true, maxInFlightRequests: 1 }))
   await test('seek-time', seekTime)
-  await test('large', () => roundTrip(prefix + '-large', sample(1, 1).map((m) => ({ ...m, value: Buffer.alloc(900000, 7) })), 1))
+  await test('large', async () => {
+    const of = (size) => sample(1, 1).map((m) => ({ ...m, value: Buffer.alloc(size, 7) }))
+    await roundTrip(prefix + '-large', of(900000), 1)
+    await roundTrip(prefix + '-huge', of(3000000), 1, CompressionTypes.None, {}, [{ name: 'max.message.bytes', value: '8388608' }])
+  })
   await test('partitions-64', () => roundTrip(prefix + '-many', sample(640, 64), 64))
   await test('errors', errors)
   await test('transactional-id', transactional)

@@ -94,6 +94,10 @@ def large():
     records = [(0, b"k", bytes([i, 7, 0]) * 300_000, b"h", FIRST) for i in range(3)]
     produce(prefix + "-large", records)
     check(prefix + "-large", records, 1)
+    huge = [(0, b"k", b"\x01\x02\x03" * 1_000_000, b"h", FIRST)]
+    create(prefix + "-huge", settings={"max.message.bytes": "8388608"})
+    produce(prefix + "-huge", huge)
+    check(prefix + "-huge", huge, 1)
 
 
 def many():
