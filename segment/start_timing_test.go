@@ -49,8 +49,8 @@ func BenchmarkStartAfterKill(b *testing.B) {
 	for _, c := range []struct {
 		parts, each int
 		segment     int64
-	}{{1000, 10 << 20, 1 << 30}, {1000, 10 << 20, 1 << 20}} {
-		b.Run(fmt.Sprintf("%dx%dMiB/segment=%dMiB", c.parts, c.each>>20, c.segment>>20), func(b *testing.B) {
+	}{{1000, 10 << 20, 1 << 30}, {1000, 2 << 20, 256 << 10}} {
+		b.Run(fmt.Sprintf("%dx%dMiB/segment=%dKiB", c.parts, c.each>>20, c.segment>>10), func(b *testing.B) {
 			startAfterKill(b, c.parts, c.each, c.segment)
 		})
 	}

@@ -50,6 +50,7 @@ type server struct {
 	meta      *meta.Controller
 	changing  sync.Mutex // one command at a time, from whichever shard
 	cluster   core.Cluster
+	last      *core.Catalog // of the last run, before partitions were moved
 	loops     []*netio.Loop
 	shards    []*shard.Shard
 	workers   []*shard.Worker
@@ -182,6 +183,7 @@ func (s *server) recover() error {
 		}
 	}
 	s.facts.Recovery.Clean = clean
+	s.last = s.meta.Catalog().Load()
 	moved, err := s.meta.Rebalance()
 	if err != nil {
 		return err
@@ -215,7 +217,7 @@ func (s *server) layOut() error {
 func (s *server) startShards() error {
 	catalog := s.meta.Catalog()
 	known := func(p core.PartitionID) bool { _, ok := catalog.Load().Owner(p); return ok }
-	rec, err := segment.Recover(segment.RecoverConfig{FS: s.fs, Arena: s.lastArena, Shards: s.facts.Shards, Topics: known, Deleted: s.meta.IsDeleted, Clean: s.facts.Recovery.Clean})
+	rec, err := segment.Recover(segment.RecoverConfig{FS: s.fs, Arena: s.lastArena, Shards: s.facts.Shards, Topics: known, Deleted: s.meta.IsDeleted, Clean: s.facts.Recovery.Clean, Owners: s.lastOwners})
 	if err != nil {
 		return fmt.Errorf("recover the data in %s: %w", s.cfg.Data, err)
 	}
@@ -241,6 +243,17 @@ func (s *server) startShards() error {
 		}
 	}
 	return nil
+}
+
+// lastOwners is who wrote to which partition in the last run.
+func (s *server) lastOwners() map[core.PartitionID]core.ShardID {
+	owners := map[core.PartitionID]core.ShardID{}
+	for _, t := range s.last.Topics {
+		for i, owner := range t.Partitions {
+			owners[core.PartitionID{Topic: t.ID, Index: int32(i)}] = owner
+		}
+	}
+	return owners
 }
 
 func (s *server) startShard(id core.ShardID, rec *segment.Recovery) error {
