@@ -276,6 +276,11 @@ func TestDescribeTopicPartitionsGoesOnFromItsCursor(t *testing.T) {
 	if len(r.Topics) != 1 || len(r.Topics[0].Partitions) != 2 || r.NextCursor == nil || r.NextCursor.Partition != 2 {
 		t.Fatalf("%+v", r)
 	}
+	req.ResponsePartitionLimit = -1 // one, as in Kafka
+	if one := f.ask(req, 0).(*kmsg.DescribeTopicPartitionsResponse); len(one.Topics) != 1 || len(one.Topics[0].Partitions) != 1 {
+		t.Fatalf("%+v", one)
+	}
+	req.ResponsePartitionLimit = 2
 	req.Cursor = &kmsg.DescribeTopicPartitionsRequestCursor{Topic: r.NextCursor.Topic, Partition: r.NextCursor.Partition}
 	r = f.ask(req, 0).(*kmsg.DescribeTopicPartitionsResponse)
 	if len(r.Topics) != 2 || len(r.Topics[0].Partitions) != 1 || len(r.Topics[1].Partitions) != 1 || r.NextCursor != nil {

@@ -55,10 +55,7 @@ func (s *Session) onDescribeTopicPartitions(sl *slot, h *codec.Header) {
 		}
 	}
 	sort.Strings(names)
-	left := limitMax
-	if n := int(req.ResponsePartitionLimit); n > 0 && n < left {
-		left = n
-	}
+	left := max(min(int(req.ResponsePartitionLimit), limitMax), 1)
 	resp := kmsg.NewPtrDescribeTopicPartitionsResponse()
 	for i, name := range names {
 		first := 0
