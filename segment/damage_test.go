@@ -433,3 +433,23 @@ func TestWhatAnInterruptedRecoveryCutDoesNotComeBack(t *testing.T) {
 		}
 	}
 }
+
+// A damaged journal concerns what its shard owned, also a partition of which nothing but
+// the journal knew; what another shard owned is served.
+func TestADamagedJournalConcernsWhatItsShardOwned(t *testing.T) {
+	g := lived(t, 7)
+	g.fs = g.fs.Crash(g.r)
+	fresh := core.PartitionID{Topic: core.TopicID{1}, Index: 9}
+	flipAll(t, g.fs, "shards/0/journal", 20, 4200, 4096)
+	rec, err := segment.Recover(segment.RecoverConfig{FS: g.fs, Arena: g.fs, Owners: func() map[core.PartitionID]core.ShardID {
+		return map[core.PartitionID]core.ShardID{g.model[0].id: 0, g.model[1].id: 1, g.model[2].id: 1, fresh: 0}
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for id, want := range map[core.PartitionID]bool{g.model[0].id: true, g.model[1].id: false, g.model[2].id: false, fresh: true} {
+		if l := rec.Logs[id]; l == nil || (l.Quarantined != nil) != want {
+			t.Errorf("partition %d: %+v; want quarantine %v", id.Index, l, want)
+		}
+	}
+}
