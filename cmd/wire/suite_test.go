@@ -73,7 +73,7 @@ func testDriver(t *testing.T, name string, open func(view) driver) {
 			{"seek-time", func() error { return seekTime(d, prefix+"-seek") }},
 			{"large", func() error { return large(d, prefix+"-large") }},
 			{"partitions-64", func() error { return many(d, prefix+"-many") }},
-			{"errors", func() error { return refusals(d, topic) }},
+			{"errors", func() error { return refusals(d, prefix+"-err") }},
 			{"transactional-id", func() error { return transactional(d, prefix) }},
 			{"group-rebalance", func() error { return rebalance(prefix+"-group", d, d) }},
 		}...)
@@ -248,6 +248,9 @@ func many(d driver, topic string) error {
 
 // refusals holds that each wrong request has the error that Kafka gives, in the client's words.
 func refusals(d driver, topic string) error {
+	if err := ready(d, topic, 1); err != nil {
+		return err
+	}
 	huge := sample(1, 1)
 	huge[0].value = bytes.Repeat([]byte{1, 9}, 750_000)
 	_, outOfRange := d.fetch(topic, 0, 1<<40, 1)
