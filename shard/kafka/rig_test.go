@@ -151,8 +151,8 @@ func (b *world) start(n int) {
 		}
 		b.workers = append(b.workers, ws...)
 		s, err := shard.New(shard.Config{ID: core.ShardID(i), Env: b, Loop: l, Cluster: b.cluster, Catalog: b.catalog,
-			Store: segment.Config{FS: b.disk, Arena: b.memory, Env: b, ArenaBytes: 16 << 20, ChunkBytes: 64 << 10,
-				JournalBytes: 16 << 20, CheckpointBytes: 4 << 20, Sync: ws[0], Write: ws[1], Read: ws[2]},
+			Store: segment.Config{FS: b.disk, Arena: b.memory, Env: b, ArenaBytes: 2 << 20, ChunkBytes: 64 << 10,
+				JournalBytes: 4 << 20, CheckpointBytes: 1 << 20, Sync: ws[0], Write: ws[1], Read: ws[2]},
 			Recovery: rec, Control: ws[3], Change: b.change,
 			Sessions: func(h session.Host, c core.ConnInfo) session.Session { return New(h, c, b.options) },
 			Services: func(h session.Host, t *core.Topic, p core.PartitionID) session.Service {
