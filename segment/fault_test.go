@@ -205,3 +205,27 @@ func TestAThousandPartitionsComeBack(t *testing.T) {
 	g.open()
 	g.adopt(true)
 }
+
+// The journal of a shard that there will be no more gives back its space, when what it
+// held is in the segments.
+func TestTheJournalOfAShardThatIsGoneGivesBackItsSpace(t *testing.T) {
+	for _, shards := range []int{0, 1, 2} {
+		g := newRig(t, rand.New(rand.NewPCG(1, 84)), fakefs.New(), core.Synced, 1)
+		g.tune = func(c *segment.Config) { c.Shard = 1 }
+		g.open()
+		g.fill(0, 50, 1000)
+		g.fs = g.fs.Crash(g.r)
+		for range 2 {
+			rec, err := segment.Recover(segment.RecoverConfig{FS: g.fs, Arena: g.fs, Shards: shards})
+			if err != nil || len(rec.Report.Damaged) > 0 || rec.Logs[g.model[0].id].End != g.model[0].end() {
+				t.Fatalf("%v, %+v", err, rec)
+			}
+			if n := len(content(t, g.fs, "shards/1/journal")); (n == 8192) != (shards == 1) {
+				t.Errorf("of %d shards: the journal of shard 1 has %d bytes", shards, n)
+			}
+		}
+		g.open() // it may come back
+		g.adopt(false)
+		g.fill(0, 5, 1000)
+	}
+}

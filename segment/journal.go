@@ -69,9 +69,9 @@ func openJournal(fsys FS, dir string, size int64, floor uint64) (*journal, error
 	return j, nil
 }
 
-// retireJournal makes the journal in dir empty, if there is one: for a shard that does
-// not exist any more.
-func retireJournal(fsys FS, dir string, floor uint64) error {
+// retireJournal makes the journal in dir empty, if there is one. gone says that its shard
+// does not exist any more.
+func retireJournal(fsys FS, dir string, floor uint64, gone bool) error {
 	h, err := readJournalHeader(fsys, dir)
 	if errors.Is(err, fs.ErrNotExist) && floor == 0 {
 		return nil
@@ -83,7 +83,10 @@ func retireJournal(fsys FS, dir string, floor uint64) error {
 	if err != nil {
 		return err
 	}
-	return f.Close()
+	if gone {
+		err = f.Truncate(journalStart) // the space of a ring that nobody will write
+	}
+	return errors.Join(err, f.Close())
 }
 
 // newJournalLife opens or makes the file and gives it a new identity, durably.

@@ -16,7 +16,7 @@ import (
 // RecoverConfig says where to recover, and what the catalog knows.
 type RecoverConfig struct {
 	FS, Arena FS
-	Shards    int
+	Shards    int                         // that there will be; the journals of others give back their space; 0: not known
 	Topics    func(core.PartitionID) bool // known to the catalog
 	Deleted   func(core.TopicID) bool     // has a tombstone
 	Clean     bool                        // the clean-shutdown marker was there: journals and arenas hold nothing
@@ -433,17 +433,17 @@ func (r *recovery) writeMarks() error {
 // under another name.
 func (r *recovery) retire() error {
 	for _, s := range r.shards {
-		dir, bad := shardDir(s.id), new(CorruptError)
+		dir, bad, gone := shardDir(s.id), new(CorruptError), r.c.Shards > 0 && int(s.id) >= r.c.Shards
 		err := error(nil)
 		if len(s.aside) == 0 {
-			if err = retireJournal(r.c.FS, dir, 0); errors.As(err, &bad) { // after a clean stop: it held nothing
+			if err = retireJournal(r.c.FS, dir, 0, gone); errors.As(err, &bad) { // after a clean stop: it held nothing
 				s.aside = append(s.aside, dir+"/journal")
 				r.report(bad)
 			}
 		}
 		if len(s.aside) > 0 {
 			if err = r.keepAside(dir, s.aside); err == nil {
-				err = retireJournal(r.c.FS, dir, max(s.ck.jseq, 1))
+				err = retireJournal(r.c.FS, dir, max(s.ck.jseq, 1), gone)
 			}
 		}
 		if err != nil {
