@@ -144,14 +144,22 @@ func portError(err error, addr, flag string) error {
 	return fmt.Errorf("listen on %s: %w; choose another address with %s", addr, err, flag)
 }
 
+// descriptorsMax is the limit of open files.
+func descriptorsMax() int {
+	var lim unix.Rlimit
+	if unix.Getrlimit(unix.RLIMIT_NOFILE, &lim) != nil {
+		return 1024
+	}
+	return int(min(lim.Cur, 1<<24))
+}
+
+// segmentsMax is how many idle segments a shard keeps open, with up to two descriptors
+// each: half of all are for segments, and those in use come on top.
+func segmentsMax(shards int) int { return min(max(descriptorsMax()/8/shards, 16), 4096) }
+
 // connectionsMax leaves descriptors for segments and for the process itself.
 func (s *server) connectionsMax() int {
-	var lim unix.Rlimit
-	allowed := 1024
-	if unix.Getrlimit(unix.RLIMIT_NOFILE, &lim) == nil {
-		allowed = int(min(lim.Cur, 1<<24))
-	}
-	allowed = max(16, allowed/2-spareFiles)
+	allowed := max(16, descriptorsMax()/2-spareFiles)
 	if s.cfg.Connections > 0 {
 		return min(s.cfg.Connections, allowed)
 	}
