@@ -12,4 +12,8 @@
 // A chunk is a window on its segment: its bytes belong at [pos, pos+len) of the file
 // (segment base, pos), whether they have been written there yet or not. So replay,
 // of the journal or of the arena, is one rule: write the bytes where they belong.
+//
+// A sealed segment has an index file beside it. Indexes and descriptors are bounded, and
+// loaded again by the read worker; so is a range of a file that is not in the page cache,
+// before it is handed out. docs/format.md draws every file.
 package segment
