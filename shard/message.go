@@ -181,6 +181,7 @@ func (p *pool) giveBack(b []byte) {
 
 // message returns a clean message of this shard.
 func (s *Shard) message(k kind) *message {
+	s.messages++
 	m := s.pool.free.pop()
 	if m == nil {
 		m = &message{home: s}
@@ -196,6 +197,7 @@ func (s *Shard) put(m *message) {
 		m.back = true
 		return
 	}
+	s.messages--
 	s.pool.giveBack(m.buf)
 	clear(m.ext)
 	if s.pool.free.count >= freeMax {

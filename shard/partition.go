@@ -139,6 +139,9 @@ func (s *Shard) append(p *partition, m *message) {
 	p.epochs.append(st.Epoch, st.Base)
 	if p.svc != nil {
 		p.svc.remember(m.body, st)
+		if planted == earlyApply {
+			p.svc.catchUp(p.log.End())
+		}
 	}
 	s.stats.Appends++
 	s.stats.AppendBytes += int64(len(m.body))

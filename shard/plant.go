@@ -13,6 +13,7 @@ const (
 	noFold       mistake = "no fold"                // what producers wrote is forgotten at a start
 	staleFold    mistake = "stale fold"             // what came after the snapshot is not folded in
 	serviceAhead mistake = "snapshot ahead"         // a service's snapshot claims what it has not applied
+	earlyApply   mistake = "early apply"            // a service sees what is not durable
 	shortWindow  mistake = "short window"           // four batches of a producer are known and not five
 	lostMessage  mistake = "lost message"           // a ring drops a message now and then
 	lostCredit   mistake = "lost credit"            // a credit is not given back now and then

@@ -8,7 +8,7 @@ var planted mistake
 // Mistakes names those that Plant knows.
 func Mistakes() []string {
 	return []string{string(earlyAck), string(earlyRead), string(noFold), string(staleFold), string(serviceAhead),
-		string(shortWindow), string(lostMessage), string(lostCredit), string(lostWake), string(noDoorbell), string(earlyTrim),
+		string(earlyApply), string(shortWindow), string(lostMessage), string(lostCredit), string(lostWake), string(noDoorbell), string(earlyTrim),
 		string(loneAdopt), string(earlyDepart), string(noEpoch), string(timeFalls)}
 }
 

@@ -62,6 +62,7 @@ type Shard struct {
 	// What is in flight: appends not yet durable, questions and trims that run beside
 	// the loop, changes of the catalog.
 	pendings, looking, changing int
+	messages                    int // in use: asked for, on their way, or answered
 
 	tickAt    time.Duration // of the store
 	timerAt   time.Duration // what the loop was asked for; 0: nothing

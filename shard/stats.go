@@ -28,6 +28,7 @@ type Stats struct {
 	Conns       int
 	Pending     int // appends that are not yet durable
 	HeldNow     int
+	Messages    int // requests under way, wherever they are
 	CatalogRev  int64
 	Store       segment.Stats
 }
@@ -45,7 +46,7 @@ func (s *Shard) publish() {
 // StatsNow returns the numbers of this moment. It is called on the loop.
 func (s *Shard) StatsNow() Stats {
 	st := s.stats
-	st.Partitions, st.Conns, st.Pending, st.HeldNow = len(s.parts), s.conns.count, s.pendings, s.held.count
+	st.Partitions, st.Conns, st.Pending, st.HeldNow, st.Messages = len(s.parts), s.conns.count, s.pendings, s.held.count, s.messages
 	st.CatalogRev, st.Store = s.catalog.Revision, s.store.Stats()
 	return st
 }

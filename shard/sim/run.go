@@ -163,8 +163,8 @@ func (w *world) atRest() {
 	cat := w.catalog.now()
 	for i, s := range w.shards {
 		st := s.StatsNow()
-		if st.Pending+st.HeldNow != 0 {
-			w.failf("shard %d is at rest, with %d appends pending and %d held", i, st.Pending, st.HeldNow)
+		if st.Pending+st.HeldNow+st.Messages != 0 {
+			w.failf("shard %d is at rest, with %d appends pending, %d held, and %d requests", i, st.Pending, st.HeldNow, st.Messages)
 		}
 		have := s.Catalog()
 		for _, t := range cat.Topics {
