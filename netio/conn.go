@@ -247,6 +247,7 @@ type stallList struct{ head, tail *conn }
 
 // push puts c where its time belongs, which is nearly always the end.
 func (s *stallList) push(c *conn, at time.Duration) {
+	core.Assert(!c.waiter, "a connection waits twice")
 	c.waiter, c.movedAt = true, at
 	before := s.tail
 	for before != nil && before.movedAt > at {

@@ -223,7 +223,7 @@ func (l *Loop) killAll() {
 		if c == nil {
 			continue
 		}
-		if c.phase < doomed && c.queued > 0 {
+		if c.phase < doomed && c.queued > 0 && !c.waiter {
 			l.flush(c) // of this very turn: the last answers before a stop
 		}
 		l.kill(c, ErrStopped)
