@@ -5,6 +5,7 @@ import (
 	"errors"
 	"hash/crc32"
 	"io/fs"
+	"math"
 
 	"github.com/penstock/penstock/core"
 )
@@ -14,12 +15,12 @@ import (
 // the higher sequence counts. All numbers are little endian.
 //
 //	0 "PNSTKCKP" | 8 version u32 | 12 count u32 | 16 sequence | 24 journal sequence | marks… | CRC32C of all before
-//	mark: topic 16 | index i32 | blob length u32 | segment | pos | end | start | blob at | blob
+//	mark: topic 16 | index i32 | blob length u32 | segment | pos | end | start | blob at | newest time | blob
 const (
 	ckMagic   = "PNSTKCKP"
 	ckVersion = 1
 	ckHead    = 32
-	ckMark    = 64
+	ckMark    = 72
 )
 
 // mark is a point of a partition up to which all is durable in segments.
@@ -30,8 +31,12 @@ type mark struct {
 	end     core.Offset
 	start   core.Offset
 	blobAt  core.Offset
+	newest  int64 // timestamp in the segment below pos, or timeUnknown
 	blob    []byte
 }
+
+// timeUnknown is the newest time of a segment that nobody has looked into.
+const timeUnknown = math.MaxInt64
 
 func checkpointName(dir string, seq uint64) string {
 	return dir + "/checkpoint." + string("ab"[seq%2])
@@ -45,7 +50,7 @@ func appendMark(b []byte, m *mark) []byte {
 	b = append(b, m.id.Topic[:]...)
 	b = le.AppendUint32(b, uint32(m.id.Index))
 	b = le.AppendUint32(b, uint32(len(m.blob)))
-	for _, v := range [...]int64{int64(m.segment), int64(m.pos), int64(m.end), int64(m.start), int64(m.blobAt)} {
+	for _, v := range [...]int64{int64(m.segment), int64(m.pos), int64(m.end), int64(m.start), int64(m.blobAt), m.newest} {
 		b = le.AppendUint64(b, uint64(v))
 	}
 	return append(b, m.blob...)
@@ -143,7 +148,7 @@ func (c *checkpoint) decode(b []byte) bool {
 		at := func(i int) int64 { return int64(le.Uint64(b[24+8*i:])) }
 		n := int64(le.Uint32(b[20:]))
 		m := mark{id: core.PartitionID{Topic: core.TopicID(b[:16]), Index: int32(le.Uint32(b[16:]))},
-			segment: core.Offset(at(0)), pos: core.FilePos(at(1)), end: core.Offset(at(2)), start: core.Offset(at(3)), blobAt: core.Offset(at(4))}
+			segment: core.Offset(at(0)), pos: core.FilePos(at(1)), end: core.Offset(at(2)), start: core.Offset(at(3)), blobAt: core.Offset(at(4)), newest: at(5)}
 		if int64(len(b)) < ckMark+n {
 			return false
 		}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/penstock/penstock/codec/batch"
 	"github.com/penstock/penstock/core"
+	"github.com/penstock/penstock/segment"
 	"github.com/penstock/penstock/segment/fakefs"
 )
 
@@ -113,6 +114,34 @@ func TestRetentionByTimeTrustsNoClientsClock(t *testing.T) {
 	}
 	g.restart(true)
 	g.pass(20 * minute)
+	if l := g.logs[0]; l.Start() != l.End() {
+		t.Fatalf("the log starts at %d of %d", l.Start(), l.End())
+	}
+}
+
+// After the death of the process the newest time of a segment without an index is known
+// without reading the segment: what the checkpoint says, and what was looked at above it.
+func TestTheTimeOfASegmentIsKnownAfterAKill(t *testing.T) {
+	g := retaining(t, 60*minute, -1, -1)
+	g.cfg.SegmentBytes = 64 << 20
+	g.open()
+	for i := range 200 {
+		g.appendAt(0, 4000, g.clock.Wall()+int64(i%7)*minute)
+	}
+	if g.store.Stats().Checkpoints == 0 {
+		t.Fatal("no checkpoint")
+	}
+	for range 2 {
+		g.fs = g.fs.Kill()
+		w := &watched{FS: g.fs}
+		g.tune = func(c *segment.Config) { c.FS = w }
+		g.open()
+		g.pass(20 * minute)
+		if g.logs[0].Start() != 0 || w.bytes > 1000 {
+			t.Fatalf("the log starts at %d; %d bytes of it were read", g.logs[0].Start(), w.bytes)
+		}
+	}
+	g.pass(28 * minute)
 	if l := g.logs[0]; l.Start() != l.End() {
 		t.Fatalf("the log starts at %d of %d", l.Start(), l.End())
 	}

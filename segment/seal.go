@@ -110,7 +110,8 @@ func (s *Store) collectMarks() {
 			l.mark.end, l.mark.blobAt = l.end, l.end
 			l.mark.blob = s.cfg.Host.Snapshot(l, nil)
 			if n := len(l.segs); n > 0 {
-				l.mark.segment, l.mark.pos = l.segs[n-1].base, l.segs[n-1].end
+				g := l.segs[n-1]
+				l.mark.segment, l.mark.pos, l.mark.newest = g.base, g.end, g.newest()
 			}
 		}
 		ch.set = append(ch.set, placedMark{at: l.place, mark: l.mark})

@@ -3,6 +3,7 @@ package segment
 import (
 	"errors"
 	"io/fs"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -71,6 +72,7 @@ type verifier struct {
 	m     mark
 	sure  place       // damage below it is corruption
 	next  core.Offset // where the next segment begins; -1: not known, it lies below the mark
+	maxTs int64       // newest timestamp of the segment that was read last
 	index map[core.Offset]*indexHead
 }
 
@@ -241,6 +243,8 @@ func (v *verifier) keep(g *segfile) {
 	if h := v.index[g.base]; h != nil && h.length == g.end {
 		g.indexed = true
 		g.learn(h)
+	} else if !v.covers(g.base) && v.maxTs != timeUnknown {
+		g.known, g.maxTs = true, v.maxTs
 	}
 	v.o.segs = append(v.o.segs, g)
 }
@@ -274,12 +278,13 @@ func (v *verifier) read(f File, base core.Offset, size int64) (core.FilePos, str
 		return core.FilePos(size), "", nil
 	}
 	pos := core.FilePos(segHeader)
-	v.next = base
+	v.next, v.maxTs = base, math.MinInt64
 	if marked {
-		pos, v.next = v.m.pos, v.m.end
+		pos, v.next, v.maxTs = v.m.pos, v.m.end, v.m.newest
 	}
-	pos, next, why, err := rewrite(f, v.m.id, base, pos, size, v.next)
-	v.next = next
+	var why string
+	var err error
+	pos, v.next, why, err = v.rewrite(f, base, pos, size)
 	return pos, why, err
 }
 
@@ -287,13 +292,14 @@ func (v *verifier) read(f File, base core.Offset, size int64) (core.FilePos, str
 // may have ended because a sync failed: the page cache then shows bytes that will never
 // reach the disk, and a second sync of them reports success. Written again, they are
 // dirty again, and the sync that follows means something.
-func rewrite(f File, id core.PartitionID, base core.Offset, pos core.FilePos, size int64, next core.Offset) (core.FilePos, core.Offset, string, error) {
+func (v *verifier) rewrite(f File, base core.Offset, pos core.FilePos, size int64) (core.FilePos, core.Offset, string, error) {
 	if pos == segHeader {
-		if _, err := f.WriteAt(segHead(id, base), 0); err != nil {
-			return pos, next, "", err
+		if _, err := f.WriteAt(segHead(v.m.id, base), 0); err != nil {
+			return pos, v.next, "", err
 		}
 	}
-	return walk(f, pos, size, next, true, func(_ batch.Header, at core.FilePos, b []byte) error {
+	return walk(f, pos, size, v.next, true, func(h batch.Header, at core.FilePos, b []byte) error {
+		v.maxTs = max(v.maxTs, h.MaxTime)
 		_, err := f.WriteAt(b, int64(at))
 		return err
 	})
@@ -336,7 +342,11 @@ func (v *verifier) settle() error {
 		return nil
 	}
 	if n := len(o.segs); n > 0 {
-		m.segment, m.pos, m.end = o.segs[n-1].base, o.segs[n-1].end, o.End
+		last := o.segs[n-1]
+		m.segment, m.pos, m.end, m.newest = last.base, last.end, o.End, timeUnknown
+		if last.known {
+			m.newest = last.maxTs
+		}
 	}
 	m.start, m.end = o.Start, o.End
 	r.marks[m.id] = *m
