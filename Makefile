@@ -32,6 +32,7 @@ setup: ## install the clients and tools that the tests need (Debian 12, root)
 
 race: ## network, catalog and command under the race detector, with all invariants on
 	$(GO) test -race ./netio/... ./shard/meta ./cmd/...
+	$(GO) test -race ./segment -run ShareNothing
 
 sim: ## the simulator: SEED=n replays one run, SEEDS=n tries that many
 	SEED=$(SEED) SEEDS=$(SEEDS) $(GO) test ./shard/sim -count=1 -v -run TestSim
