@@ -202,6 +202,10 @@ func TestNeverReadingIsBounded(t *testing.T) {
 	served(t, addr, "t")
 	served(t, addr, "t")
 	p.grown(before, 32<<20)
+	p.signal(syscall.SIGTERM) // nobody waits for them to read
+	if code := p.ended(); code != 0 || !strings.Contains(p.said(), "everything is synced") {
+		t.Errorf("exit code %d: %s", code, p.said())
+	}
 }
 
 // launchLimited starts a broker that may have so many descriptors.
