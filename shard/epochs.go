@@ -30,16 +30,23 @@ func (e *epochs) append(epoch core.Epoch, base core.Offset) {
 	e.entries = append(e.entries[:n], epochStart{epoch, base})
 }
 
-// endOf returns the largest epoch <= epoch and where it ends; both -1 if there is none.
+// endOf returns the largest epoch <= epoch and where it ends; both -1 if the epoch is one
+// of the future, or none. One that is older than all that is known ends where those begin:
+// its records are gone, and a reader that was told nothing would think that its own are
+// (LeaderEpochFileCache.endOffsetFor).
 func (e *epochs) endOf(epoch core.Epoch, logEnd core.Offset) (core.Epoch, core.Offset) {
+	n := len(e.entries)
+	if epoch < 0 || n == 0 || epoch > e.entries[n-1].epoch {
+		return -1, -1
+	}
 	end := logEnd
-	for i := len(e.entries) - 1; i >= 0; i-- {
+	for i := n - 1; i >= 0; i-- {
 		if e.entries[i].epoch <= epoch {
 			return e.entries[i].epoch, end
 		}
 		end = e.entries[i].start
 	}
-	return -1, -1
+	return epoch, end
 }
 
 func (e *epochs) snapshot(dst []byte) []byte {

@@ -178,7 +178,7 @@ func TestEpochsEndWhereTheNextBegins(t *testing.T) {
 		ask   core.Epoch
 		epoch core.Epoch
 		end   core.Offset
-	}{{1, -1, -1}, {2, 2, 10}, {3, 2, 10}, {4, 4, 20}, {6, 4, 20}, {7, 7, 33}, {9, 7, 33}} {
+	}{{-1, -1, -1}, {0, 0, 0}, {1, 1, 0}, {2, 2, 10}, {3, 2, 10}, {4, 4, 20}, {6, 4, 20}, {7, 7, 33}, {8, -1, -1}, {9, -1, -1}} {
 		if epoch, end := e.endOf(c.ask, 33); epoch != c.epoch || end != c.end {
 			t.Errorf("epoch %d: %d ends at %d; want %d at %d", c.ask, epoch, end, c.epoch, c.end)
 		}

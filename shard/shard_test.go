@@ -224,7 +224,7 @@ func TestTrimEpochEndAndTimeAnswer(t *testing.T) {
 		for range 5 {
 			r.append(f, p, makeBatch(-1, -1, -1, 2, 10))
 		}
-		if c := r.query(f, session.Query{Partition: p, Kind: session.QueryEpochEnd, Epoch: -1, Arg: 9}); c.Epoch != 5 || c.Base != 10 {
+		if c := r.query(f, session.Query{Partition: p, Kind: session.QueryEpochEnd, Epoch: -1, Arg: 5}); c.Epoch != 5 || c.Base != 10 {
 			t.Errorf("epoch end: %d at %d", c.Epoch, c.Base)
 		}
 		if c := r.query(f, session.Query{Partition: p, Kind: session.QueryTrim, Epoch: -1, Arg: 4}); c.Outcome != core.Done || c.LogStart != 4 {

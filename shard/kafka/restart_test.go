@@ -21,6 +21,7 @@ func (c *client) join(id, assignment string) (member string, generation int32) {
 	j := c.ask(join, 9).(*kmsg.JoinGroupResponse)
 	sync := kmsg.NewPtrSyncGroupRequest()
 	sync.Group, sync.MemberID, sync.Generation = id, j.MemberID, j.Generation
+	sync.ProtocolType, sync.Protocol = text("consumer"), text("range")
 	sync.GroupAssignment = []kmsg.SyncGroupRequestGroupAssignment{{MemberID: j.MemberID, MemberAssignment: []byte(assignment)}}
 	if s := c.ask(sync, 5).(*kmsg.SyncGroupResponse); j.ErrorCode != 0 || s.ErrorCode != 0 || string(s.MemberAssignment) != assignment {
 		c.b.t.Fatalf("%+v\n%+v", j, s)

@@ -40,10 +40,12 @@ var groupScenes = map[int16]func(*recorder){
 		r.say("the leader's", sync)
 		sync.Generation = 9
 		r.say("of another generation", sync)
-		r.say("of nobody", &kmsg.SyncGroupRequest{Group: "g", MemberID: "who", Generation: generation})
+		r.say("of nobody", &kmsg.SyncGroupRequest{Group: "g", MemberID: "who", Generation: generation, ProtocolType: text("consumer"), Protocol: text("range")})
 		if r.version >= 5 {
 			sync.Generation, sync.Protocol = generation, text("other")
 			r.say("of another protocol", sync)
+			sync.Protocol = nil
+			r.say("without a protocol", sync)
 		}
 	},
 	codec.Heartbeat: func(r *recorder) {

@@ -80,7 +80,7 @@ var scenes = map[int16]func(*recorder){
 		}
 		req = kmsg.NewPtrApiVersionsRequest()
 		r.text.WriteString("\n== a version of the future: the answer is of version 0\n")
-		frame := []byte{0, 0, 0, 14, 0, 18, 0, 99, 0, 0, 0, 9, 0, 2, 'm', 'e', 1, 2}
+		frame := []byte{0, 0, 0, 15, 0, 18, 0, 99, 0, 0, 0, 9, 0, 2, 'm', 'e', 0, 1, 2}
 		r.text.WriteString(dump('>', frame))
 		r.hear(frame, req)
 	},

@@ -127,8 +127,8 @@ func (s *Session) onDeleteRecords(sl *slot, h *codec.Header, fx *session.Effects
 	s.whenDone(sl, func(sl *slot) { s.answer(sl, resp) })
 }
 
-// OffsetForLeaderEpoch (23), versions 2 to 4. An epoch that is not known is answered
-// with -1 and -1, without an error.
+// OffsetForLeaderEpoch (23), versions 2 to 4. An epoch of the future is answered with -1
+// and -1, without an error; one older than all that is known with where those begin.
 func (s *Session) onOffsetForLeaderEpoch(sl *slot, h *codec.Header, fx *session.Effects) {
 	req := kmsg.NewPtrOffsetForLeaderEpochRequest()
 	if !s.decode(req, h) {

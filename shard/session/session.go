@@ -119,7 +119,8 @@ const (
 	// QueryMaxTime answers Base and Timestamp of the record with the largest timestamp.
 	QueryMaxTime
 	// QueryEpochEnd answers Epoch and Base: the largest epoch <= Arg and its end offset;
-	// both -1 if there is none.
+	// Arg itself and the beginning of the oldest if that is newer; both -1 if Arg is an
+	// epoch of the future, or below 0.
 	QueryEpochEnd
 	// QueryTrim deletes the records below Arg (-1: the high watermark). LogStart in the
 	// answer is the new one, durable.

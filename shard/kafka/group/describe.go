@@ -11,8 +11,8 @@ import (
 // them, 5 by types, in any case of letters.
 
 // operations are what anyone may do to a group while there is no authorizer: read,
-// delete, describe (bits of Kafka's AclOperation).
-const operations = 1<<3 | 1<<6 | 1<<8
+// delete, describe, describe and alter its settings (bits of Kafka's AclOperation).
+const operations = 1<<3 | 1<<6 | 1<<8 | 1<<10 | 1<<11
 
 // noOperations means that nobody asked.
 const noOperations = -1 << 31
@@ -26,7 +26,7 @@ func (c *Coordinator) onDescribeGroups(body []byte) {
 	for _, id := range req.Groups {
 		d := c.describe(id)
 		d.AuthorizedOperations = noOperations
-		if req.IncludeAuthorizedOperations {
+		if req.IncludeAuthorizedOperations && d.ErrorCode == errNone {
 			d.AuthorizedOperations = operations
 		}
 		resp.Groups = append(resp.Groups, d)

@@ -20,6 +20,8 @@ func (c *Coordinator) onSyncGroup(body []byte) {
 	switch {
 	case req.Group == "":
 		code = errInvalidGroupID
+	case c.call.Version >= 5 && (req.ProtocolType == nil || req.Protocol == nil):
+		code = errInconsistentProtocol // they may not be left out (KIP-559)
 	case g == nil:
 		code = errUnknownMember
 	default:

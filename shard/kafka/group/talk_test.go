@@ -41,6 +41,14 @@ func (p *talker) request(w words) kmsg.Request {
 		r := kmsg.NewPtrSyncGroupRequest()
 		r.Group, r.MemberID, r.InstanceID, r.Generation = p.group(w), member, w.ptr("instance"), generation
 		r.ProtocolType, r.Protocol = w.ptr("type"), w.ptr("protocol")
+		if g := p.c.groups[r.Group]; version >= 5 && g != nil { // they may not be left out
+			if r.ProtocolType == nil {
+				r.ProtocolType = &g.protocolType
+			}
+			if r.Protocol == nil {
+				r.Protocol = &g.protocol
+			}
+		}
 		for _, s := range strings.Split(w.str("assign", ""), ";") {
 			if name, text := cut(s, ":"); name != "" {
 				r.GroupAssignment = append(r.GroupAssignment, kmsg.SyncGroupRequestGroupAssignment{MemberID: p.id(name), MemberAssignment: []byte(text)})
