@@ -21,8 +21,8 @@ check: ## format, vet, staticcheck, style and unit tests, simulator: about a min
 	$(GO) tool staticcheck ./...
 	SEEDS=$(SEEDS) $(GO) test ./...
 
-test: setup ## everything that CI runs: check, race, crash, wire and mainjob, with a line of each at the end
-	@lines=; for suite in check race crash wire mainjob; do \
+test: setup ## everything that CI runs: check, race, plants, crash, wire and mainjob, with a line of each at the end
+	@lines=; for suite in check race plants crash wire mainjob; do \
 		start=$$(date +%s); $(MAKE) --no-print-directory $$suite || { echo "$$suite FAILED"; exit 1; }; \
 		lines="$$lines$$suite ok, $$(($$(date +%s) - start)) s\n"; \
 	done; printf "$$lines"
@@ -30,8 +30,8 @@ test: setup ## everything that CI runs: check, race, crash, wire and mainjob, wi
 setup: ## install the clients and tools that the tests need (Debian 12, root)
 	sh cmd/wire/setup.sh
 
-race: ## network, catalog and command under the race detector, with all invariants on
-	$(GO) test -race ./netio/... ./shard/meta ./cmd/...
+race: ## all tests under the race detector, with fewer seeds
+	SEEDS=20 $(GO) test -race ./...
 	$(GO) test -race ./segment -run ShareNothing
 
 sim: ## the simulator: SEED=n replays one run, SEEDS=n tries that many
