@@ -93,6 +93,10 @@ func TestADamagedSharedFileQuarantinesWhatItConcernsAndNoMore(t *testing.T) {
 		{"the data of the group before two others, killed", func(t *testing.T, f *fakefs.FS) {
 			flipAll(t, f, "shards/0/journal", groupAt(t, f, 3)+64+56+100, groupAt(t, f, 3)+64+56+101, 1)
 		}, false, nil, "journal"},
+		{"no checkpoints, power cut", func(t *testing.T, f *fakefs.FS) {
+			_ = f.Remove("shards/0/checkpoint.a")
+			_ = f.Remove("shards/0/checkpoint.b")
+		}, true, nil, ""},
 		{"the newest checkpoint, power cut", func(t *testing.T, f *fakefs.FS) { breakNewest(t, f) }, true, nil, "checkpoint"},
 		{"the newest checkpoint, killed", func(t *testing.T, f *fakefs.FS) { breakNewest(t, f) }, false, nil, "checkpoint"},
 	} {
@@ -184,10 +188,12 @@ func groupAt(t *testing.T, f *fakefs.FS, n int) int64 {
 }
 
 // breakNewest damages the newer checkpoint of shard 0.
-func breakNewest(t *testing.T, f *fakefs.FS) {
+func breakNewest(t *testing.T, f *fakefs.FS) { breakCheckpoint(t, f, "shards/0/checkpoint.") }
+
+func breakCheckpoint(t *testing.T, f *fakefs.FS, name string) {
 	t.Helper()
 	newest, at := "", byte(0)
-	for _, n := range []string{"shards/0/checkpoint.a", "shards/0/checkpoint.b"} {
+	for _, n := range []string{name + "a", name + "b"} {
 		if b := content(t, f, n); len(b) > 16 && b[16] >= at {
 			newest, at = n, b[16]
 		}
@@ -450,6 +456,74 @@ func TestADamagedJournalConcernsWhatItsShardOwned(t *testing.T) {
 	for id, want := range map[core.PartitionID]bool{g.model[0].id: true, g.model[1].id: false, g.model[2].id: false, fresh: true} {
 		if l := rec.Logs[id]; l == nil || (l.Quarantined != nil) != want {
 			t.Errorf("partition %d: %+v; want quarantine %v", id.Index, l, want)
+		}
+	}
+}
+
+// After a clean stop a journal holds nothing: damage to it is reported, and costs nothing.
+func TestAfterACleanStopADamagedJournalCostsNothing(t *testing.T) {
+	for _, missing := range []bool{false, true} {
+		g := lived(t, 8)
+		g.stop()
+		g.fs = g.fs.Crash(g.r)
+		if missing {
+			_ = g.fs.Remove("shards/0/journal")
+		} else {
+			flipAll(t, g.fs, "shards/0/journal", 20, 4200, 4096)
+		}
+		rec, err := segment.Recover(segment.RecoverConfig{FS: g.fs, Arena: g.fs, Clean: true})
+		if err != nil || len(rec.Report.Quarantined) > 0 || (len(rec.Report.Damaged) == 0) != missing {
+			t.Fatalf("missing %v: %v, %+v", missing, err, rec)
+		}
+		for _, m := range g.model {
+			if rec.Logs[m.id].End != m.end() {
+				t.Errorf("missing %v: %v ends at %d", missing, m.id, rec.Logs[m.id].End)
+			}
+		}
+		g.fs = reopen(t, g, rec)
+		for range 2 {
+			g.open()
+			g.adopt(false)
+			g.fill(0, 20, 500)
+			g.fs = g.fs.Kill()
+		}
+	}
+}
+
+// The checkpoint of the last recovery is told from one that a crash tore: a start went on
+// after it had been written. Then it is damage, and the one before it serves.
+func TestADamagedCheckpointOfRecoveryIsNotTakenForTorn(t *testing.T) {
+	g := lived(t, 9)
+	for range 3 {
+		g.fs = g.fs.Kill()
+		g.open()
+		g.adopt(false)
+		g.fill(1, 10, 500)
+	}
+	g.fs = g.fs.Crash(g.r)
+	torn := g.fs.Kill()
+	breakCheckpoint(t, g.fs, "shards/checkpoint.")
+	rec, err := segment.Recover(segment.RecoverConfig{FS: g.fs, Arena: g.fs})
+	if err != nil || len(rec.Report.Damaged) != 1 || !strings.HasPrefix(rec.Report.Damaged[0].Kept, "shards/checkpoint.") || len(rec.Report.Quarantined) > 0 {
+		t.Fatalf("%v, %+v", err, rec)
+	}
+	for _, m := range g.model {
+		if end := rec.Logs[m.id].End; end < m.durable {
+			t.Errorf("%v ends at %d; acknowledged %d", m.id, end, m.durable)
+		}
+	}
+	// A recovery that is cut off while it writes its checkpoint tears the other one.
+	for cut := 1; cut < 200; cut++ {
+		f := torn.Kill()
+		f.CutAt(cut)
+		_, err := segment.Recover(segment.RecoverConfig{FS: f, Arena: f})
+		f = f.Crash(rand.New(rand.NewPCG(uint64(cut), 42)))
+		rec, again := segment.Recover(segment.RecoverConfig{FS: f, Arena: f})
+		if again != nil || len(rec.Report.Damaged)+len(rec.Report.Quarantined) > 0 {
+			t.Fatalf("cut %d: %v, %+v", cut, again, rec.Report)
+		}
+		if err == nil {
+			break
 		}
 	}
 }
