@@ -55,6 +55,36 @@ func TestAPowerCutTakesFromAnIntervalTopicNoMoreThanItsBounds(t *testing.T) {
 	}
 }
 
+func TestAGroupCommitAcknowledgesWhatItHeldAndNothingThatCameAfter(t *testing.T) {
+	tp := topic("t", core.Synced)
+	r := newRig(t, 1, tp)
+	f, p, disk := r.open(0, 1), part(tp, 0), r.workers[0]
+	disk.stuck = true
+	one := makeBatch(-1, -1, -1, 1, 100)
+	r.append(f, p, one) // its group is under way
+	r.append(f, p, one)
+	r.append(f, p, one)
+	if len(disk.todo) != 1 || f.count != 0 {
+		t.Fatalf("%d groups under way, %d answers", len(disk.todo), f.count)
+	}
+	j := disk.todo[0]
+	disk.todo = disk.todo[:0]
+	j.Run()
+	disk.finished = append(disk.finished, j)
+	disk.loop.rung = true
+	r.pump()
+	if f.count != 1 || f.last.Base != 0 || f.last.HighWatermark != 1 {
+		t.Errorf("after the first group %d answers, the last %+v", f.count, f.last)
+	}
+	c := r.query(f, session.Query{Partition: p, Kind: session.QueryTrim, Epoch: -1, Arg: 2})
+	want(t, c, core.Refused, core.ErrOffsetRange, 0) // only what can be read can be deleted
+	disk.stuck = false
+	r.pump()
+	if f.count != 4 || f.last.HighWatermark != 3 {
+		t.Errorf("after the second group %d answers, the last %+v", f.count, f.last)
+	}
+}
+
 func TestAStalledDiskOfOneShardStopsNoOther(t *testing.T) {
 	synced, memory := topic("synced", core.Synced), topic("os", core.OS)
 	r := newRig(t, 2, synced, memory)
