@@ -64,6 +64,7 @@ const (
 	UnknownTopicID               int16 = 100
 	InconsistentTopicID          int16 = 103
 	FetchSessionTopicIDError     int16 = 106
+	MismatchedEndpointType       int16 = 114
 	UnsupportedEndpointType      int16 = 115
 	RebootstrapRequired          int16 = 129
 )

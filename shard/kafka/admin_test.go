@@ -152,6 +152,21 @@ func TestAuthorizedOperationsAreTheMinimumWhenNotAsked(t *testing.T) {
 	}
 }
 
+func TestAuthorizedOperationsAreAllOfThemWhenAsked(t *testing.T) {
+	f := newFake(t, normalListener, Options{})
+	f.topic("t", 0)
+	m := kmsg.NewPtrMetadataRequest()
+	m.IncludeTopicAuthorizedOperations, m.IncludeClusterAuthorizedOperations = true, true
+	md := f.ask(m, 10).(*kmsg.MetadataResponse)
+	d := kmsg.NewPtrDescribeClusterRequest()
+	d.IncludeClusterAuthorizedOperations = true
+	dc := f.ask(d, 0).(*kmsg.DescribeClusterResponse)
+	dt := f.ask(kmsg.NewPtrDescribeTopicPartitionsRequest(), 0).(*kmsg.DescribeTopicPartitionsResponse)
+	if md.Topics[0].AuthorizedOperations != 3576 || md.AuthorizedOperations != 8096 || dc.ClusterAuthorizedOperations != 8096 || dt.Topics[0].AuthorizedOperations != 3576 {
+		t.Fatal(md.Topics[0].AuthorizedOperations, md.AuthorizedOperations, dc.ClusterAuthorizedOperations, dt.Topics[0].AuthorizedOperations)
+	}
+}
+
 func TestCreateTopicsRefusesOtherReplicationFactorsAndUnknownSettings(t *testing.T) {
 	for _, c := range []struct {
 		factor     int16

@@ -12,7 +12,7 @@ import (
 )
 
 // DescribeCluster (60), versions 0 to 2: the brokers of the listener's view. Controllers
-// (endpoint type 2) are not to be talked to.
+// (endpoint type 2) are not behind this port.
 func (s *Session) onDescribeCluster(sl *slot, h *codec.Header) {
 	req := kmsg.NewPtrDescribeClusterRequest()
 	if !s.decode(req, h) {
@@ -23,8 +23,15 @@ func (s *Session) onDescribeCluster(sl *slot, h *codec.Header) {
 	resp.EndpointType = 1
 	if h.Version >= 1 && req.EndpointType != 1 {
 		resp.ErrorCode, resp.ErrorMessage = codec.UnsupportedEndpointType, text("only brokers can be described")
+		if req.EndpointType == 2 {
+			resp.ErrorCode = codec.MismatchedEndpointType
+		}
+		resp.ClusterID, resp.ControllerID = "", -1
 		s.answer(sl, resp)
 		return
+	}
+	if req.IncludeClusterAuthorizedOperations {
+		resp.ClusterAuthorizedOperations = clusterOperations
 	}
 	for _, b := range s.brokers() {
 		n := kmsg.NewDescribeClusterResponseBroker()
@@ -84,7 +91,7 @@ func (s *Session) onDescribeTopicPartitions(sl *slot, h *codec.Header) {
 // over, or -1.
 func (s *Session) describePartitions(name string, first, limit int) (out kmsg.DescribeTopicPartitionsResponseTopic, next int) {
 	out = kmsg.NewDescribeTopicPartitionsResponseTopic()
-	out.Topic, out.AuthorizedOperations = &name, notAsked
+	out.Topic, out.AuthorizedOperations = &name, topicOperations // always told
 	t := s.host.Catalog().Topic(name)
 	if t == nil {
 		if out.ErrorCode = codec.UnknownTopicOrPartition; !validName(name) {

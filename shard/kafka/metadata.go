@@ -8,12 +8,17 @@ import (
 	"github.com/penstock/penstock/shard/session"
 )
 
-// notAsked is what authorized operations are when nobody asked, or nobody authorizes.
-const notAsked = -2147483648
+// notAsked is what authorized operations are when nobody asked. Who asks may do all that
+// there is, as in a Kafka without an authorizer (bits of AclOperation).
+const (
+	notAsked          = -2147483648
+	topicOperations   = 1<<3 | 1<<4 | 1<<5 | 1<<6 | 1<<7 | 1<<8 | 1<<10 | 1<<11 // read to describe, and settings
+	clusterOperations = 1<<5 | 1<<7 | 1<<8 | 1<<9 | 1<<10 | 1<<11 | 1<<12       // create, alter to settings, idempotent write
+)
 
 // Metadata (3), versions 0 to 13. Topics by name or id, in the view of the listener. A
 // topic that does not exist is made if the request and the broker allow it, and the
-// answer waits for it. Authorized operations are not told: there is no authorizer.
+// answer waits for it.
 func (s *Session) onMetadata(sl *slot, h *codec.Header, fx *session.Effects) {
 	req := kmsg.NewPtrMetadataRequest()
 	if !s.decode(req, h) {
@@ -24,7 +29,7 @@ func (s *Session) onMetadata(sl *slot, h *codec.Header, fx *session.Effects) {
 		for _, t := range s.host.Catalog().Topics {
 			resp.Topics = append(resp.Topics, s.topicMetadata(t))
 		}
-		s.answerMetadata(sl, resp)
+		s.answerMetadata(sl, req, resp)
 		return
 	}
 	create := s.opt.AutoCreate && (h.Version < 4 || req.AllowAutoTopicCreation)
@@ -53,7 +58,7 @@ func (s *Session) onMetadata(sl *slot, h *codec.Header, fx *session.Effects) {
 			s.autoCreate(sl, name, out, fx)
 		}
 	}
-	s.whenDone(sl, func(sl *slot) { s.answerMetadata(sl, resp) })
+	s.whenDone(sl, func(sl *slot) { s.answerMetadata(sl, req, resp) })
 }
 
 func (s *Session) autoCreate(sl *slot, name string, out *kmsg.MetadataResponseTopic, fx *session.Effects) {
@@ -71,7 +76,7 @@ func (s *Session) autoCreate(sl *slot, name string, out *kmsg.MetadataResponseTo
 	fx.Change = append(fx.Change, session.Change{Ticket: t, Command: core.Command{Kind: core.CreateTopic, Topic: name, Partitions: -1}})
 }
 
-func (s *Session) answerMetadata(sl *slot, resp *kmsg.MetadataResponse) {
+func (s *Session) answerMetadata(sl *slot, req *kmsg.MetadataRequest, resp *kmsg.MetadataResponse) {
 	for _, b := range s.brokers() {
 		n := kmsg.NewMetadataResponseBroker()
 		n.NodeID, n.Host, n.Port, n.Rack = int32(b.node), b.host, b.port, s.rack()
@@ -80,6 +85,14 @@ func (s *Session) answerMetadata(sl *slot, resp *kmsg.MetadataResponse) {
 	resp.ClusterID = text(s.host.Cluster().ID)
 	resp.ControllerID = int32(s.controller())
 	resp.AuthorizedOperations = notAsked
+	if req.IncludeClusterAuthorizedOperations {
+		resp.AuthorizedOperations = clusterOperations
+	}
+	for i := range resp.Topics {
+		if t := &resp.Topics[i]; req.IncludeTopicAuthorizedOperations && t.ErrorCode == codec.NoError {
+			t.AuthorizedOperations = topicOperations
+		}
+	}
 	s.answer(sl, resp)
 }
 
