@@ -32,7 +32,6 @@ setup: ## install the clients and tools that the tests need (Debian 12, root)
 
 race: ## all tests under the race detector, with fewer seeds
 	SEEDS=20 $(GO) test -race ./...
-	$(GO) test -race ./segment -run ShareNothing
 
 sim: ## the simulator: SEED=n replays one run, SEEDS=n tries that many
 	SEED=$(SEED) SEEDS=$(SEEDS) $(GO) test ./shard/sim -count=1 -v -run TestSim
