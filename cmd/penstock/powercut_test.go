@@ -72,6 +72,7 @@ func TestPowerCutsOfARecovery(t *testing.T) {
 
 // The same test over brokers that make a mistake on purpose.
 func TestPowerCutsCatchPlantedMistakes(t *testing.T) {
+	powercut.Need(t)
 	exe := filepath.Join(t.TempDir(), "planted")
 	if out, err := exec.Command("go", "test", "-c", "-tags", "plant", "-o", exe, ".").CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)

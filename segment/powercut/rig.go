@@ -70,9 +70,7 @@ func RecordOn(t *testing.T, disk []byte, workload func(r *Rig, dir string)) *Rig
 func (r *Rig) record(format bool, workload func(r *Rig, dir string)) {
 	t := r.t
 	t.Helper()
-	if why := missing(); why != "" {
-		t.Skipf("\n\n*** POWER CUT: NOT PROVEN HERE: %s ***\n", why)
-	}
+	Need(t)
 	scratch := "" // the default
 	if st, err := os.Stat("/dev/shm"); err == nil && st.IsDir() {
 		scratch = "/dev/shm"
@@ -112,6 +110,14 @@ func (r *Rig) record(format bool, workload func(r *Rig, dir string)) {
 	r.mu.Lock()
 	r.on = false
 	r.mu.Unlock()
+}
+
+// Need skips a test, loudly, where the rig cannot work.
+func Need(t *testing.T) {
+	t.Helper()
+	if why := missing(); why != "" {
+		t.Skipf("\n\n*** POWER CUT: NOT PROVEN HERE: %s ***\n", why)
+	}
 }
 
 func missing() string {
