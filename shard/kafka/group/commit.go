@@ -27,7 +27,12 @@ func (c *Coordinator) onOffsetCommit(body []byte) {
 	}
 	g, code := c.committer(&req)
 	if code != errNone {
-		setCommitErrors(resp, code, true)
+		for i := range req.Topics {
+			for k := range req.Topics[i].Partitions {
+				_, resp.Topics[i].Partitions[k].ErrorCode = c.commitTopic(&req.Topics[i], req.Topics[i].Partitions[k].Partition)
+			}
+		}
+		setCommitErrors(resp, code)
 		c.answer(resp)
 		return
 	}
@@ -38,7 +43,7 @@ func (c *Coordinator) onOffsetCommit(body []byte) {
 	}
 	w := c.waiter()
 	c.append(&op{group: g, keys: keys, done: func(outcome core.Outcome, code core.Code) {
-		setCommitErrors(resp, appendFailed(outcome, code, errInvalidCommitSize), false)
+		setCommitErrors(resp, appendFailed(outcome, code, errInvalidCommitSize))
 		c.reply(&w, resp)
 	}})
 }
@@ -89,25 +94,18 @@ func (g *group) mayCommit(r *kmsg.OffsetCommitRequest) int16 {
 // buildCommit builds the batch of the offsets that can be committed, and puts the errors
 // of the others into the answer.
 func (c *Coordinator) buildCommit(g *group, r *kmsg.OffsetCommitRequest, resp *kmsg.OffsetCommitResponse) []topicPartition {
-	now, catalog := c.host.Wall(), c.host.Catalog()
+	now := c.host.Wall()
 	var keys []topicPartition
 	b := &c.build
 	for i := range r.Topics {
 		t := &r.Topics[i]
-		topic := catalog.Topic(t.Topic)
-		unknown := errUnknownTopicOrPartition
-		if c.call.Version >= 10 {
-			topic, unknown = catalog.TopicByID(t.TopicID), errUnknownTopicID
-		}
 		for k := range t.Partitions {
 			p := &t.Partitions[k]
+			topic, unknown := c.commitTopic(t, p.Partition)
 			code := &resp.Topics[i].Partitions[k].ErrorCode
 			switch {
-			case topic == nil:
+			case unknown != errNone:
 				*code = unknown
-				continue
-			case p.Partition < 0 || int(p.Partition) >= len(topic.Partitions):
-				*code = errUnknownTopicOrPartition
 				continue
 			case p.Metadata != nil && len(*p.Metadata) > c.opt.OffsetMetadataMax:
 				*code = errOffsetMetadataTooLarge
@@ -135,6 +133,22 @@ func (c *Coordinator) buildCommit(g *group, r *kmsg.OffsetCommitRequest, resp *k
 	return keys
 }
 
+// commitTopic finds the topic of a partition, or says why there is none. That comes before
+// what is wrong with the asker, as in Kafka.
+func (c *Coordinator) commitTopic(t *kmsg.OffsetCommitRequestTopic, partition int32) (*core.Topic, int16) {
+	topic, unknown := c.host.Catalog().Topic(t.Topic), errUnknownTopicOrPartition
+	if c.call.Version >= 10 {
+		topic, unknown = c.host.Catalog().TopicByID(t.TopicID), errUnknownTopicID
+	}
+	switch {
+	case topic == nil:
+		return nil, unknown
+	case partition < 0 || int(partition) >= len(topic.Partitions):
+		return nil, errUnknownTopicOrPartition
+	}
+	return topic, errNone
+}
+
 // addOffset adds an offset's record to the batch; nil: its tombstone.
 func (c *Coordinator) addOffset(group string, tp topicPartition, o *committed) {
 	b := &c.build
@@ -147,15 +161,15 @@ func (c *Coordinator) addOffset(group string, tp topicPartition, o *committed) {
 	b.add(b.key, b.value)
 }
 
-// setCommitErrors sets a code on all partitions, or on those without an error.
-func setCommitErrors(resp *kmsg.OffsetCommitResponse, code int16, all bool) {
+// setCommitErrors sets a code on the partitions without an error.
+func setCommitErrors(resp *kmsg.OffsetCommitResponse, code int16) {
 	if code == errNone {
 		return
 	}
 	for i := range resp.Topics {
 		ps := resp.Topics[i].Partitions
 		for k := range ps {
-			if all || ps[k].ErrorCode == errNone {
+			if ps[k].ErrorCode == errNone {
 				ps[k].ErrorCode = code
 			}
 		}
