@@ -27,7 +27,7 @@ async function admin(run) {
 }
 const create = (topic, numPartitions = 1, replicationFactor = 1, configEntries = []) =>
   admin((a) => a.createTopics({ topics: [{ topic, numPartitions, replicationFactor, configEntries }], waitForLeaders: true }))
-    .finally(() => peer === 'kafka' && sleep(1000)) // Kafka answers before its brokers know the topic
+    .finally(() => peer === 'kafka' && sleep(2000)) // Kafka answers before its brokers know the topic
 
 const sample = (n, parts) => Array.from({ length: n }, (_, i) => ({
   partition: i % parts, key: `key-${i}`, value: Buffer.from(`value ${i} \u0000\n`.repeat(1 + (i % 20))),
