@@ -114,6 +114,9 @@ func (s *Store) collectMarks() {
 				l.mark.segment, l.mark.pos, l.mark.newest = g.base, g.end, g.newest()
 			}
 		}
+		if len(l.segs) == 0 {
+			l.mark.segment, l.mark.pos = 0, 0 // what it marked is gone: a file of it that comes back proves nothing
+		}
 		ch.set = append(ch.set, placedMark{at: l.place, mark: l.mark})
 	}
 	s.markLogs = s.markLogs[:0]
