@@ -15,7 +15,6 @@ import (
 	"github.com/penstock/penstock/netio/admin"
 	"github.com/penstock/penstock/perf"
 	"github.com/penstock/penstock/segment"
-	"github.com/penstock/penstock/shard/kafka"
 )
 
 const createMode = segment.Create
@@ -228,10 +227,4 @@ func (s *server) topicDefaults() core.TopicConfig {
 	def, err := core.ParseTopicConfig(core.DefaultTopicConfig(), s.cfg.Topic)
 	core.Assert(err == nil, "the topic defaults were checked at the start")
 	return def
-}
-
-// brokerSettings is what DescribeConfigs shows of the broker: Kafka's names that are
-// honoured.
-func (s *server) brokerSettings() []kafka.BrokerSetting {
-	return s.cfg.Broker
 }

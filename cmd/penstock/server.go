@@ -60,6 +60,7 @@ type server struct {
 	admin     *admin.Server
 	failed    chan error
 	disk      *disk
+	kafka     kafka.Options // of all sessions
 
 	arena, lastArena       segment.FS // of this run, and of the last one if it did not stop
 	arenaDir, lastArenaDir string
@@ -222,6 +223,8 @@ func (s *server) startShards() error {
 		return fmt.Errorf("recover the data in %s: %w", s.cfg.Data, err)
 	}
 	s.facts.Recovery.take(rec)
+	s.kafka = kafka.Options{FrameMax: s.cfg.RequestMax, FetchMax: s.cfg.FetchMax, IdleMax: time.Duration(s.cfg.IdleMs) * time.Millisecond,
+		AutoCreate: s.cfg.AutoCreate, OffsetsTopic: offsetsTopic, Defaults: s.topicDefaults(), Broker: s.cfg.Broker, LogDir: s.disk.dir, Disk: s.disk.space}
 	if err := s.meta.Sweep(); err != nil {
 		return fmt.Errorf("forget deleted topics: %w", err)
 	}
@@ -311,8 +314,7 @@ func (s *server) storageFailed(p core.PartitionID, err error) {
 }
 
 func (s *server) newSession(h session.Host, c core.ConnInfo) session.Session {
-	return kafka.New(h, c, kafka.Options{FrameMax: s.cfg.RequestMax, FetchMax: s.cfg.FetchMax, IdleMax: time.Duration(s.cfg.IdleMs) * time.Millisecond,
-		AutoCreate: s.cfg.AutoCreate, OffsetsTopic: offsetsTopic, Defaults: s.topicDefaults(), Broker: s.brokerSettings(), LogDir: s.disk.dir, Disk: s.disk.space})
+	return kafka.New(h, c, s.kafka)
 }
 
 func (s *server) newService(h session.Host, t *core.Topic, p core.PartitionID) session.Service {
