@@ -163,8 +163,7 @@ func TestAdminPort(t *testing.T) {
 			t.Errorf("%s: %d %s", path, code, body)
 		}
 	}
-	code, body := get(url + "/v1/status")
-	var status struct {
+	type status struct {
 		State string
 		Facts facts
 		Disk  struct {
@@ -174,15 +173,22 @@ func TestAdminPort(t *testing.T) {
 			Loop struct{ Connections, BytesIn int64 }
 		}
 	}
-	if err := json.Unmarshal([]byte(body), &status); err != nil || code != 200 {
-		t.Fatalf("%d %v: %s", code, err, body)
-	}
-	connections, in := int64(0), int64(0)
-	for _, s := range status.Shards {
-		connections, in = connections+s.Loop.Connections, in+s.Loop.BytesIn
-	}
-	if status.State != phaseServing || status.Facts.Cluster == "" || len(status.Shards) != 2 || status.Disk.Usable <= 0 || connections < 8 || in == 0 {
-		t.Errorf("%s", body)
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) { // shards publish from time to time
+		code, body := get(url + "/v1/status")
+		var st status
+		if err := json.Unmarshal([]byte(body), &st); err != nil || code != 200 {
+			t.Fatalf("%d %v: %s", code, err, body)
+		}
+		connections, in := int64(0), int64(0)
+		for _, s := range st.Shards {
+			connections, in = connections+s.Loop.Connections, in+s.Loop.BytesIn
+		}
+		if st.State == phaseServing && st.Facts.Cluster != "" && len(st.Shards) == 2 && st.Disk.Usable > 0 && connections >= 8 && in > 0 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%s", body)
+		}
 	}
 	if code, _ := get(url + "/"); code != 404 {
 		t.Errorf("/: %d", code)
