@@ -131,7 +131,11 @@ func (s *Shard) append(p *partition, m *message) {
 		if err == core.ErrBusy && s.holdAgain(m) {
 			return
 		}
-		s.refuse(m, codeOf(err))
+		code := codeOf(err)
+		if code == core.ErrBusy || code == core.ErrDiskFull {
+			p.producers.refused(&h)
+		}
+		s.refuse(m, code)
 		return
 	}
 	p.lastTime = max(p.lastTime, st.AppendTime)

@@ -13,6 +13,7 @@ const (
 	producersMax    = 1 << 16 // of one partition; the one that was idle longest gives way
 	producerExpiry  = 24 * 3600 * int64(time.Second/time.Millisecond)
 	sequenceMask    = 1<<31 - 1 // sequences wrap from 2^31-1 to 0
+	awaitedMax      = 1 << 10   // refused first batches remembered; all are forgotten when there are more
 )
 
 // producers is a fold over a partition's batches: what each idempotent producer wrote
@@ -25,6 +26,15 @@ type producers struct {
 	table          []producer
 	free           []int32
 	oldest, newest int32 // positions in table; -1: none
+	awaited        map[int64]awaited
+}
+
+// awaited is the first batch of a producer that was refused for want of room: what the
+// producer had sent behind it must not become its first. In memory only: who connects
+// again begins with what was not acknowledged.
+type awaited struct {
+	epoch    int16
+	sequence int32
 }
 
 // producer is one producer id. Invariant: 1 <= count <= producerBatches; the newest
@@ -65,6 +75,9 @@ func (ps *producers) check(h *batch.Header) (repeat *sent, code core.Code) {
 	}
 	at, ok := ps.byID[h.ProducerID]
 	if !ok {
+		if w, there := ps.awaited[h.ProducerID]; there && w.epoch == h.ProducerEpoch && w.sequence != h.Sequence {
+			return nil, core.ErrSequence // the client sends both again, in their order
+		}
 		return nil, core.OK
 	}
 	p := &ps.table[at]
@@ -93,6 +106,22 @@ func (ps *producers) check(h *batch.Header) (repeat *sent, code core.Code) {
 	return nil, core.OK
 }
 
+// refused notes a batch that found no room, and may be sent again.
+func (ps *producers) refused(h *batch.Header) {
+	if _, known := ps.byID[h.ProducerID]; known || h.ProducerID < 0 {
+		return
+	}
+	if len(ps.awaited) >= awaitedMax {
+		clear(ps.awaited)
+	}
+	if ps.awaited == nil {
+		ps.awaited = map[int64]awaited{}
+	}
+	if w, there := ps.awaited[h.ProducerID]; !there || w.epoch < h.ProducerEpoch {
+		ps.awaited[h.ProducerID] = awaited{h.ProducerEpoch, h.Sequence}
+	}
+}
+
 // append notes a batch that was appended at base. now is monotonic, in ms: no clock that
 // is set makes a producer forgotten, neither the broker's nor a client's.
 func (ps *producers) append(h *batch.Header, base core.Offset, appendTime, now int64) {
@@ -104,6 +133,7 @@ func (ps *producers) append(h *batch.Header, base core.Offset, appendTime, now i
 		ps.unlink(at)
 	} else {
 		ps.expire(now)
+		delete(ps.awaited, h.ProducerID)
 		at = ps.add(h.ProducerID)
 	}
 	p := &ps.table[at]

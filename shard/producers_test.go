@@ -184,3 +184,25 @@ func TestEpochsEndWhereTheNextBegins(t *testing.T) {
 		}
 	}
 }
+
+func TestWhatFollowsARefusedFirstBatchDoesNotTakeItsPlace(t *testing.T) {
+	r := newRun(t)
+	r.ps.refused(&batch.Header{ProducerID: 7, Sequence: 0})
+	r.want(-1, core.ErrSequence, 7, 0, 3, 2)
+	r.ps.refused(&batch.Header{ProducerID: 7, Sequence: 3}) // not the first any more
+	r.want(0, core.OK, 7, 0, 0, 3)
+	r.want(3, core.OK, 7, 0, 3, 2)
+	if len(r.ps.awaited) != 0 {
+		t.Error(r.ps.awaited)
+	}
+	r.ps.refused(&batch.Header{ProducerID: 8, Sequence: 5})
+	r.want(5, core.OK, 8, 1, 0, 1) // it has given that batch up
+	r.ps.refused(&batch.Header{ProducerID: 8, ProducerEpoch: 1, Sequence: 1})
+	r.want(6, core.OK, 8, 1, 1, 1) // known
+	for pid := range int64(awaitedMax + 1) {
+		r.ps.refused(&batch.Header{ProducerID: 100 + pid})
+	}
+	if len(r.ps.awaited) != 1 {
+		t.Error(len(r.ps.awaited))
+	}
+}

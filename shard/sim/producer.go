@@ -123,7 +123,7 @@ func (p *producer) answer(b *sent, a *session.Completion) {
 		}
 		return
 	}
-	if a.Outcome == core.Refused && p.last == nil && (a.Code == core.ErrDiskFull || a.Code == core.ErrBusy || a.Code == core.ErrStorage) {
+	if a.Outcome == core.Refused && p.last == nil && a.Code == core.ErrStorage {
 		p.skipped = true
 	}
 	probe := p.stalled && p.flying == 0
