@@ -35,10 +35,12 @@ type arena struct {
 	free       []*chunk
 	retiring   []*chunk // written, but a journal write or a reader still uses the memory
 	seq        uint64
+	closed     int // chunks that nothing is added to, and that are not in the file yet
 }
 
 // chunk is a window on a segment file: its bytes belong at [pos, pos+len(data)).
 type chunk struct {
+	a       *arena
 	record  []byte
 	buf     []byte
 	seg     *segfile
@@ -73,6 +75,7 @@ func openArena(fs FS, name string, size int64, chunkBytes int, id [16]byte) (*ar
 	a.chunks = a.chunks[:n]
 	for i := range a.chunks {
 		c := &a.chunks[i]
+		c.a = a
 		c.record = b[arenaHeader+i*arenaRecord:][:arenaRecord]
 		c.buf = b[data+i*chunkBytes:][:chunkBytes:chunkBytes]
 		a.free = append(a.free, c)
@@ -116,15 +119,26 @@ func (c *chunk) fill(p []byte) int {
 	c.len += n
 	atomic.StoreUint32(word(c.record[4:]), uint32(c.len))
 	if c.len == c.room {
-		c.closed = true
+		c.a.close(c)
 	}
 	return n
+}
+
+// close ends a chunk: the next bytes go to another one.
+func (a *arena) close(c *chunk) {
+	if !c.closed {
+		c.closed = true
+		a.closed++
+	}
 }
 
 // retire takes back a chunk whose bytes are in the segment file. Its memory is lent
 // again when nobody uses it any more.
 func (a *arena) retire(c *chunk) {
 	atomic.StoreUint32(word(c.record), chunkFree)
+	if c.closed {
+		a.closed--
+	}
 	if c.refs > 0 || c.pin.Held() {
 		a.retiring = append(a.retiring, c)
 		return

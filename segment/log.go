@@ -92,7 +92,7 @@ func (l *Log) seal(g *segfile) {
 	g.sealed, g.closedAt = true, l.s.cfg.Env.Wall()
 	l.s.sealing = append(l.s.sealing, sealTask{l: l, g: g, next: l.end})
 	if n := len(l.chunks); n > 0 && !l.chunks[n-1].closed {
-		l.chunks[n-1].closed = true
+		l.s.arena.close(l.chunks[n-1])
 		l.full++
 	}
 }

@@ -37,6 +37,7 @@ const (
 	warmDefault       = 256 << 20
 
 	pendingMax   = 8 << 20 // bytes that wait for a group before reading stops
+	backlogMax   = 8 << 20 // bytes of full chunks that wait for the writer, likewise
 	strideChunks = 2       // full chunks of a log that make a write worth while
 	tickEvery    = 100     // ms
 	idleEvery    = 1000    // ms: partial chunks are written after about this time
@@ -249,6 +250,10 @@ func (s *Store) room(size int) bool {
 // low says that less than a tenth of the pool is free.
 func (s *Store) low() bool { return len(s.arena.free) < len(s.arena.chunks)/10+1 }
 
+// behind says that more is waiting for the writer than it takes from memory that the
+// processor still has in its cache: a larger backlog makes nothing faster.
+func (s *Store) behind() bool { return s.arena.closed*s.arena.chunkBytes > backlogMax }
+
 // Commit ends a turn: it starts what is due and has no job under way.
 func (s *Store) Commit() {
 	if s.failed != nil {
@@ -257,7 +262,7 @@ func (s *Store) Commit() {
 	}
 	s.commitGroup()
 	s.startWrite()
-	if p := s.Pressure(); s.pressed && !p {
+	if was := s.pressed; was && !s.Pressure() {
 		s.cfg.Host.Relieved()
 	}
 	s.finish()
@@ -314,7 +319,7 @@ func (s *Store) Pressure() bool {
 	if s.low() {
 		s.arena.sweep()
 	}
-	p := s.failed == nil && (s.pending > pendingMax || s.low() || s.group.blocked)
+	p := s.failed == nil && (s.pending > pendingMax || s.behind() || s.low() || s.group.blocked)
 	s.pressed = p
 	return p
 }

@@ -196,6 +196,12 @@ func (s *Store) startWrite() {
 		s.sweepDirty(func(l *Log) bool { return l.cfg.Durability != core.Synced || l.since > 0 || l.held.next > 0 })
 	case j.idle && retry, s.low() && retry:
 		s.gatherIdle()
+	case retry && s.behind(): // single chunks of many logs too
+		for _, l := range s.dirtyLogs {
+			if !l.gone {
+				s.gather(l, false)
+			}
+		}
 	case retry:
 		for i, l := range s.writable {
 			s.writable[i] = nil
@@ -248,7 +254,7 @@ func (s *Store) gatherIdle() {
 		}
 		s.gather(l, true)
 		if n := len(l.chunks); n > 0 {
-			l.chunks[n-1].closed = true
+			s.arena.close(l.chunks[n-1])
 			l.reap()
 		}
 		if len(l.chunks) == 0 && l.durable == l.end && len(l.toSync(nil)) == 0 {
