@@ -14,13 +14,16 @@ import (
 //	   '------- trimmed at the end --'
 //
 // A record whose key has a newer one under way is left out: the newer one lies above the
-// floor. If one of those fails, the compaction ends without a trim, and a later one
-// begins anew. Walks go backwards: the lists fill a gap with their last element, which
+// floor. The trim waits for those. If one fails, the compaction ends without a trim, and a
+// later one begins anew. Walks go backwards: the lists fill a gap with their last element, which
 // then has been visited.
 type compaction struct {
 	on     bool
 	broken bool        // something under way has failed since it began
 	floor  core.Offset // where it began
+	number int         // of this compaction; from 1
+	awaits int         // ops under way for which records were left out
+	held   bool        // all is written: the trim waits for them
 	group  int         // the next one to write, counting down; -1: none is left
 	image  *image      // that one, …
 	offset int         // … and how many of its offsets are to be written
@@ -34,7 +37,8 @@ func (c *Coordinator) compactIfDue() {
 	if c.compact.on || c.fold.foreign > 0 || c.fold.written < c.opt.CompactMin || c.fold.written < compactGrowth*c.fold.bytes {
 		return
 	}
-	c.compact = compaction{on: true, floor: c.fold.next, group: len(c.fold.list) - 1}
+	c.compacts++
+	c.compact = compaction{on: true, floor: c.fold.next, group: len(c.fold.list) - 1, number: c.compacts}
 	c.compactOn()
 }
 
@@ -51,6 +55,8 @@ func (c *Coordinator) compactOn() {
 		c.append(&op{done: c.compacted})
 	case k.broken || k.floor == 0:
 		c.compactEnd()
+	case k.awaits > 0:
+		k.held = true
 	default:
 		c.fx.Query = append(c.fx.Query, session.Query{
 			Ticket:    c.ticket(&op{done: func(core.Outcome, core.Code) { c.compactEnd() }}),
@@ -92,6 +98,7 @@ func (c *Coordinator) compactGroup() {
 		}
 	}
 	k.offset = min(k.offset, len(im.offsets))
+	c.compactAwaits(c.groups[im.id])
 	busy := c.groups[im.id].writes()
 	for k.offset > 0 && b.Size() < c.opt.CompactBatch {
 		k.offset--
@@ -102,6 +109,26 @@ func (c *Coordinator) compactGroup() {
 	if k.offset == 0 {
 		k.group--
 		k.image = nil
+	}
+}
+
+// compactAwaits has the trim wait for what the group has under way.
+func (c *Coordinator) compactAwaits(g *group) {
+	for _, o := range g.ops {
+		if o.compact != c.compact.number {
+			o.compact = c.compact.number
+			c.compact.awaits++
+		}
+	}
+}
+
+// compactSettled notes the end of an op.
+func (c *Coordinator) compactSettled(o *op) {
+	if k := &c.compact; k.on && o.compact == k.number {
+		if k.awaits--; k.awaits == 0 && k.held {
+			k.held = false
+			c.compactOn()
+		}
 	}
 }
 

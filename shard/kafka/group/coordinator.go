@@ -42,6 +42,7 @@ type Coordinator struct {
 	timers   timers
 	expiry   timer
 	compact  compaction
+	compacts int            // so far
 	ops      map[uint32]*op // appends and queries that are under way
 	slot     uint32         // of the last one
 	revision int64          // of the catalog that offsets were last compared with
@@ -65,10 +66,11 @@ type Coordinator struct {
 
 // op is one append that is under way, or the query of a compaction.
 type op struct {
-	group *group           // nil: of a compaction
-	keys  []topicPartition // whose offsets it writes
-	meta  bool             // it writes the group's metadata
-	done  func(outcome core.Outcome, code core.Code)
+	group   *group           // nil: of a compaction
+	keys    []topicPartition // whose offsets it writes
+	meta    bool             // it writes the group's metadata
+	compact int              // the compaction that waits for it; 0: none
+	done    func(outcome core.Outcome, code core.Code)
 }
 
 // New makes the coordinator of p, empty. The shard calls Restore and Apply to bring it
@@ -173,6 +175,7 @@ func (c *Coordinator) Complete(done *session.Completion, fx *session.Effects) {
 		}
 	}
 	o.done(done.Outcome, done.Code)
+	c.compactSettled(o)
 	c.end()
 }
 
