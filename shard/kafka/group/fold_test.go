@@ -343,3 +343,32 @@ func FuzzFold(f *testing.F) {
 		}
 	})
 }
+
+func TestATrimWaitsForWhatACompactionLeftOut(t *testing.T) {
+	w := newWorld(t, Options{CompactMin: 2000, CompactBatch: 100}) // a group a batch
+	w.commitSimple("left", "a", 0, 65)
+	w.commitSimple("other", "a", 0, 1)
+	w.hold = true
+	for n := int64(0); !w.c.compact.on; n++ {
+		if n == 100 {
+			t.Fatal("no compaction")
+		}
+		w.commitSimple("other", "a", 0, n)
+		w.releaseOne()
+	}
+	r := kmsg.NewPtrDeleteGroupsRequest()
+	r.SetVersion(2)
+	r.Groups = []string{"left"}
+	w.ask("admin", r) // the tombstones are behind the first batch of the compaction
+	for n := 0; n < 10 && len(w.queue) > 1; n++ {
+		w.releaseOne()
+	}
+	w.failAll(core.Refused, core.ErrBusy)
+	w.hold = false
+	w.release()
+	before := dump(&w.c.fold)
+	w.boot(nil)
+	if len(w.c.fold.list) != 2 {
+		t.Errorf("before the restart\n%s\nafter it\n%s", before, dump(&w.c.fold))
+	}
+}
