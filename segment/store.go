@@ -251,8 +251,9 @@ func (s *Store) room(size int) bool {
 func (s *Store) low() bool { return len(s.arena.free) < len(s.arena.chunks)/10+1 }
 
 // behind says that more is waiting for the writer than it takes from memory that the
-// processor still has in its cache: a larger backlog makes nothing faster.
-func (s *Store) behind() bool { return s.arena.closed*s.arena.chunkBytes > backlogMax }
+// processor still has in its cache: a larger backlog makes nothing faster. On a full disk
+// appends are refused instead, and clients must be read to be told.
+func (s *Store) behind() bool { return !s.full && s.arena.closed*s.arena.chunkBytes > backlogMax }
 
 // Commit ends a turn: it starts what is due and has no job under way.
 func (s *Store) Commit() {
