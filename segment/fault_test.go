@@ -165,6 +165,55 @@ func TestAFullArenaIsBusyAndRecovers(t *testing.T) {
 	g.check(1, 0)
 }
 
+// While more waits for the writer than backlogMax, reading stops. When the disk turns out
+// to be full then, reading goes on, so that clients are told; with space again, all does.
+func TestAFullDiskWithABacklogRefusesAndIsRead(t *testing.T) {
+	g := newRig(t, rand.New(rand.NewPCG(1, 86)), fakefs.New(), core.OS, 2)
+	g.tune = func(c *segment.Config) {
+		c.ArenaBytes, c.ChunkBytes, c.JournalBytes, c.CheckpointBytes = 32<<20, 64<<10, 64<<20, 64<<20
+	}
+	g.open()
+	fill := func(n int) {
+		for i := range n {
+			if err := g.append(i%2, 100<<10); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	fill(20)
+	if g.store.Pressure() {
+		t.Fatal("2 MiB wait for the writer, and reading stops")
+	}
+	fill(80)
+	if !g.store.Pressure() {
+		t.Fatal("10 MiB wait for the writer, and reading goes on")
+	}
+	g.fs.SetFull(0)
+	g.store.Commit()
+	g.work(1000)
+	if g.store.Stats().Written > 0 || g.failed != nil {
+		t.Fatalf("%d bytes written to a full disk, failed %v", g.store.Stats().Written, g.failed)
+	}
+	if g.relieved != 1 || g.store.Pressure() {
+		t.Fatalf("on a full disk nobody is told so: relieved %d times", g.relieved)
+	}
+	if err := g.append(0, 100); !errors.Is(err, core.ErrDiskFull) {
+		t.Fatalf("appended to a full disk: %v", err)
+	}
+	g.fs.SetFull(-1)
+	g.clock.now += 1100
+	g.store.Tick()
+	g.work(1000)
+	if err := g.append(0, 100); err != nil || g.store.Pressure() {
+		t.Fatalf("with space again: %v, pressure %v", err, g.store.Pressure())
+	}
+	if g.store.Stats().Written < 10_000_000 {
+		t.Fatalf("with space again %d bytes are written", g.store.Stats().Written)
+	}
+	g.check(0, 0)
+	g.check(1, 0)
+}
+
 // A batch that would never fit into the arena beside another is refused for good.
 func TestABatchOfMoreThanHalfTheArenaIsTooLarge(t *testing.T) {
 	g := newRig(t, rand.New(rand.NewPCG(1, 82)), fakefs.New(), core.Synced, 1)

@@ -40,17 +40,18 @@ func (c *clock) Rand() uint64        { return rand.Uint64() }
 
 // rig is one store on a fake disk, with a model of what each log holds.
 type rig struct {
-	t      *testing.T
-	r      *rand.Rand
-	fs     *fakefs.FS
-	clock  *clock
-	q      [3]*queue
-	store  *segment.Store
-	logs   []*segment.Log
-	model  []*model
-	cfg    segment.LogConfig
-	failed error
-	tune   func(*segment.Config) // nil: as it is
+	t        *testing.T
+	r        *rand.Rand
+	fs       *fakefs.FS
+	clock    *clock
+	q        [3]*queue
+	store    *segment.Store
+	logs     []*segment.Log
+	model    []*model
+	cfg      segment.LogConfig
+	failed   error
+	relieved int
+	tune     func(*segment.Config) // nil: as it is
 }
 
 type model struct {
@@ -78,7 +79,7 @@ func (g *rig) Durable(l *segment.Log) {
 }
 func (g *rig) Failed(_ *segment.Log, err error)           { g.failed = err }
 func (g *rig) Ready(*segment.Log)                         {}
-func (g *rig) Relieved()                                  {}
+func (g *rig) Relieved()                                  { g.relieved++ }
 func (g *rig) Snapshot(l *segment.Log, dst []byte) []byte { return fmt.Appendf(dst, "at %d", l.End()) }
 
 func newRig(t *testing.T, r *rand.Rand, fs *fakefs.FS, d core.Durability, n int) *rig {
