@@ -161,7 +161,7 @@ func TestTheCostOfATickAndACheckpointFollowsWhatChanged(t *testing.T) {
 	s.Tick()
 	for work.run() {
 	}
-	if looked := s.Stats().Looked - before; looked > logs/300+2+3*dirty {
+	if looked := s.Stats().Looked - before; looked > 100+3*dirty {
 		t.Errorf("a tick looked at %d of %d logs", looked, logs)
 	}
 	before = s.Stats().Looked

@@ -167,8 +167,8 @@ func (l *Log) appended(g *segfile, pos core.FilePos, base core.Offset) {
 	if l.cfg.Durability != core.Synced {
 		if l.since == 0 {
 			l.since = max(s.mono(), 1)
-			if l.cfg.Durability == core.Interval && (s.flushMs == 0 || l.cfg.FlushMs < s.flushMs) {
-				s.flushMs = l.cfg.FlushMs
+			if l.cfg.Durability == core.Interval {
+				s.flushWithin(l.cfg.FlushMs)
 			}
 		}
 		if l.full >= strideChunks {

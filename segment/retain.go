@@ -80,10 +80,9 @@ func (s *Store) Remove(l *Log) {
 	s.drops = append(s.drops, dropTask{id: l.id})
 }
 
-// retain deletes by size and by time. Each call looks at some logs, so that a round
-// takes about retainEvery.
-func (s *Store) retain(now int64) {
-	for n := (len(s.logs)*tickEvery + retainEvery - 1) / retainEvery; n > 0; n-- {
+// retain deletes by size and by time. Each call looks at n logs; see retainPace.
+func (s *Store) retain(now int64, n int) {
+	for ; n > 0; n-- {
 		s.retainPos++
 		if s.retainPos >= len(s.logs) {
 			s.retainPos = 0

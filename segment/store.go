@@ -39,9 +39,11 @@ const (
 	pendingMax   = 8 << 20 // bytes that wait for a group before reading stops
 	backlogMax   = 8 << 20 // bytes of full chunks that wait for the writer, likewise
 	strideChunks = 2       // full chunks of a log that make a write worth while
-	tickEvery    = 100     // ms
+	tickEvery    = 100     // ms: what waits for something that nobody tells of is looked at this often
 	idleEvery    = 1000    // ms: partial chunks are written after about this time
-	retainEvery  = 30000   // ms: a log is looked at this often
+	retainEvery  = 30000   // ms: a log is looked at this often,
+	retainStep   = 100     // with so many others
+	flushMsMax   = 1 << 50 // no bound; times can be added to it
 )
 
 // Host is called back by the store, always on the loop.
@@ -109,7 +111,10 @@ type Store struct {
 	dead      []*chunk   // of removed logs, until the writer is done
 	flushDue  bool
 	flushMs   int64 // the shortest bound of an interval log with something to flush; 0: none
-	idleAt    int64
+	flushAt   int64 // when the first of them is due that the latest tick saw; 0: none
+	idleAt    int64 // not before this
+	idleSeen  int64 // Stats.Appended + Written when partial chunks were written last
+	idleMoved bool  // they had changed then, so there is something to take back
 	retainAt  int64
 	group     syncJob
 	write     writeJob
@@ -209,8 +214,11 @@ func (s *Store) Open(id core.PartitionID, c LogConfig, r *Recovered) *Log {
 func (s *Store) SetConfig(l *Log, c LogConfig) {
 	if c.Durability != l.cfg.Durability && l.durable < l.end {
 		s.flushDue, l.since = true, 1
-		s.sinceMark = s.cfg.CheckpointBytes // recovery trusts a checkpoint, not the flush
+		s.Checkpoint() // recovery trusts it, not the flush
 		s.dirty(l)
+	}
+	if c.Durability == core.Interval && l.since > 0 {
+		s.flushWithin(c.FlushMs)
 	}
 	l.cfg = c
 }
@@ -279,20 +287,16 @@ func (s *Store) Tick() {
 	if s.full && now >= s.retryAt {
 		s.flushDue = true
 	}
-	for _, l := range s.dirtyLogs {
-		s.stats.Looked++
-		if l.cfg.Durability == core.Interval && l.since > 0 && now-l.since >= l.cfg.FlushMs {
-			s.flushDue = true
-			break
-		}
-	}
-	if now >= s.idleAt {
-		s.idleAt = now + idleEvery
+	s.tickFlush(now)
+	if s.unsettled() && now >= s.idleAt {
+		seen := s.stats.Appended + s.stats.Written
+		s.idleAt, s.idleMoved, s.idleSeen = now+idleEvery, seen != s.idleSeen, seen
 		s.write.idle = true
 	}
 	if now >= s.retainAt {
-		s.retainAt = now + tickEvery
-		s.retain(s.cfg.Env.Wall())
+		n, pause := s.retainPace()
+		s.retainAt = now + pause
+		s.retain(s.cfg.Env.Wall(), n)
 	}
 	rest := s.zombies[:0]
 	for _, d := range s.zombies {
@@ -307,13 +311,84 @@ func (s *Store) Tick() {
 	s.Commit()
 }
 
-// NextTick is how long from now Tick wants to be called.
-func (s *Store) NextTick() time.Duration {
-	if s.flushMs > 0 && s.flushMs < tickEvery {
-		return time.Duration(max(s.flushMs/2, 1)) * time.Millisecond
-	}
-	return tickEvery * time.Millisecond
+// unsettled says that partial chunks may have to be written or taken back: the last time
+// that was done something had changed, or it has since.
+func (s *Store) unsettled() bool {
+	return s.idleMoved || s.stats.Appended+s.stats.Written != s.idleSeen
 }
+
+// tickFlush finds out whether an interval log has to be flushed, or when the next one has.
+func (s *Store) tickFlush(now int64) {
+	if s.flushMs == 0 || s.flushDue {
+		return
+	}
+	s.flushMs, s.flushAt = 0, 0
+	for _, l := range s.dirtyLogs {
+		s.stats.Looked++
+		if l.cfg.Durability != core.Interval || l.since == 0 || l.gone {
+			continue
+		}
+		at := l.since + min(l.cfg.FlushMs, flushMsMax)
+		if at <= now {
+			s.flushDue = true
+			return
+		}
+		if s.flushAt == 0 || at < s.flushAt {
+			s.flushAt = at
+		}
+		s.flushWithin(l.cfg.FlushMs)
+	}
+}
+
+// flushWithin says that a log has something to flush, and its bound.
+func (s *Store) flushWithin(ms int64) {
+	ms = min(ms, flushMsMax)
+	if s.flushMs == 0 || ms < s.flushMs {
+		s.flushMs = ms
+	}
+}
+
+// retainPace is how many logs to look at, and how long until the next ones: a round takes
+// about retainEvery however many there are, and a few are looked at all at once, since
+// a processor that is left alone for long sleeps best.
+func (s *Store) retainPace() (n int, pause int64) {
+	total := len(s.logs)
+	if total <= retainStep {
+		return total, retainEvery
+	}
+	pause = max(int64(retainStep)*retainEvery/int64(total), tickEvery)
+	return int((int64(total)*pause + retainEvery - 1) / retainEvery), pause
+}
+
+// NextTick is how long from now Tick wants to be called, if nothing happens until then.
+// It is asked in every turn, and the earliest answer counts: so it follows from what
+// there is to do, and a store with nothing to do asks for the next look of retention.
+func (s *Store) NextTick() time.Duration {
+	if s.failed != nil {
+		return retainEvery * time.Millisecond
+	}
+	now := s.mono()
+	at := s.retainAt
+	if s.unsettled() {
+		at = min(at, now+idleEvery)
+	}
+	if s.flushMs > 0 && !s.flushDue {
+		at = min(at, now+s.flushMs)
+		if s.flushAt > 0 {
+			at = min(at, s.flushAt)
+		}
+	}
+	if len(s.zombies) > 0 {
+		at = min(at, now+tickEvery)
+	}
+	if s.full {
+		at = min(at, max(s.retryAt, now+tickEvery)) // a retry may be under way
+	}
+	return time.Duration(max(at-now, 0)) * time.Millisecond
+}
+
+// Checkpoint asks for a checkpoint although little has been appended since the last one.
+func (s *Store) Checkpoint() { s.sinceMark = max(s.sinceMark, s.cfg.CheckpointBytes) }
 
 // Pressure says to stop reading from producers: Relieved follows.
 func (s *Store) Pressure() bool {
