@@ -58,13 +58,30 @@ type Listener struct {
 func Listen(addr string, index int, next func() *Loop, limit *Limit) (*Listener, error) {
 	lc := net.ListenConfig{KeepAliveConfig: net.KeepAliveConfig{
 		Enable: true, Idle: time.Minute, Interval: 15 * time.Second, Count: 4}}
-	ln, err := lc.Listen(context.Background(), "tcp", addr)
+	network := "tcp"
+	if a, err := netip.ParseAddrPort(addr); err == nil && a.Addr().Is4() {
+		network = "tcp4" // else 0.0.0.0 would mean the addresses of IPv6 too
+	}
+	ln, err := lc.Listen(context.Background(), network, addr)
 	if err != nil {
 		return nil, err
 	}
 	l := &Listener{ln: ln.(*net.TCPListener), index: index, next: next, limit: limit,
 		done: make(chan struct{}), ended: make(chan struct{}), spare: newSpare()}
 	return l, nil
+}
+
+// Congestion says whether the kernel has a TCP congestion control, "" being its own choice.
+func Congestion(name string) error {
+	if name == "" {
+		return nil
+	}
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = unix.Close(fd) }()
+	return unix.SetsockoptString(fd, unix.IPPROTO_TCP, unix.TCP_CONGESTION, name)
 }
 
 // Start accepts connections from then on, once.

@@ -1,15 +1,18 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"sort"
 	"strings"
 
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
+	"github.com/goccy/go-yaml/token"
 
 	"github.com/penstock/penstock/core"
 	"github.com/penstock/penstock/shard/kafka"
@@ -45,7 +48,7 @@ func loadConfig(file string, environ []string, flags map[string]string) (*config
 			continue // only what is set explicitly; the rest are core's defaults
 		}
 		if err := s.set(c, v.text); err != nil {
-			return nil, nil, fmt.Errorf("%s (%s): %w", s.name, v.origin, withoutName(err, s.name))
+			return nil, nil, fmt.Errorf("%s %w", place(s.name, v.origin), withoutName(err, s.name))
 		}
 	}
 	c.Broker = brokerSettings(values)
@@ -66,6 +69,23 @@ func brokerSettings(values map[string]value) []kafka.BrokerSetting {
 	}
 	return out
 }
+
+// place names a setting as it was written: --shards, PENSTOCK_SHARDS, or file:1: shards.
+func place(name, origin string) string {
+	switch origin {
+	case "flag":
+		if _, key, ok := strings.Cut(name, "/"); ok {
+			return "--set " + key
+		}
+		return "--" + flagName(name)
+	case envName(name):
+		return origin
+	}
+	return origin + ": " + keyOf(name)
+}
+
+// keyOf is a setting's name without its section.
+func keyOf(name string) string { return name[strings.Index(name, "/")+1:] }
 
 // withoutName keeps the message from naming the setting twice.
 func withoutName(err error, name string) error {
@@ -120,7 +140,7 @@ func readFile(path string, values map[string]value) error {
 	}
 	f, err := parser.ParseBytes(b, 0)
 	if err != nil {
-		return fmt.Errorf("%s: %w", path, err)
+		return syntaxError(path, err)
 	}
 	for _, doc := range f.Docs {
 		if doc.Body == nil {
@@ -133,6 +153,19 @@ func readFile(path string, values map[string]value) error {
 	return nil
 }
 
+// syntaxError says in one line where a file is not YAML.
+func syntaxError(path string, err error) error {
+	var e interface {
+		error
+		GetToken() *token.Token
+		GetMessage() string
+	}
+	if errors.As(err, &e) && e.GetToken() != nil && e.GetToken().Position != nil {
+		return fmt.Errorf("%s:%d: bad YAML: %s", path, e.GetToken().Position.Line, e.GetMessage())
+	}
+	return fmt.Errorf("%s: bad YAML: %w", path, err)
+}
+
 func readMapping(path, section string, n ast.Node, values map[string]value) error {
 	var pairs []*ast.MappingValueNode
 	switch m := n.(type) {
@@ -143,7 +176,7 @@ func readMapping(path, section string, n ast.Node, values map[string]value) erro
 	case *ast.NullNode:
 		return nil
 	default:
-		return fmt.Errorf("%s:%d: here stand keys and values, not %s", path, n.GetToken().Position.Line, n.Type())
+		return fmt.Errorf("%s:%d: keys and values belong here, as in \"key: value\", not %q", path, n.GetToken().Position.Line, n.String())
 	}
 	for _, p := range pairs {
 		name := section + keyText(p.Key)
@@ -155,14 +188,32 @@ func readMapping(path, section string, n ast.Node, values map[string]value) erro
 			continue
 		}
 		if find(name) == nil {
-			return fmt.Errorf("%s: the setting %q is not known%s", at, strings.TrimPrefix(name, section), core.DidYouMean(name, names(section)))
+			return fmt.Errorf("%s: the setting %q is not known%s", at, keyOf(name), hintKey(section, keyOf(name)))
 		}
-		if _, ok := p.Value.(ast.ScalarNode); !ok {
-			return fmt.Errorf("%s: %s takes one value", at, name)
+		if _, ok := p.Value.(ast.ScalarNode); !ok || p.Value.Type() == ast.NullType {
+			return fmt.Errorf("%s: %s takes one value", at, keyOf(name))
 		}
 		values[name] = value{p.Value.GetToken().Value, at}
 	}
 	return nil
+}
+
+// hintKey says of an unknown key where it belongs, or which one is near.
+func hintKey(section, key string) string {
+	for _, other := range []string{"", brokerSection, topicSection} {
+		switch {
+		case other == section || find(other+key) == nil:
+		case other == "":
+			return "; it belongs on the top level"
+		default:
+			return "; it belongs under " + strings.TrimSuffix(other, "/") + ":"
+		}
+	}
+	known := names(section)
+	for i := range known {
+		known[i] = keyOf(known[i])
+	}
+	return hint(key, known, "penstock serve --help lists the settings")
 }
 
 func keyText(n ast.MapKeyNode) string { return n.GetToken().Value }
@@ -188,6 +239,16 @@ func envName(name string) string {
 	return "PENSTOCK_" + strings.ToUpper(r.Replace(name))
 }
 
+// hintVariable is the nearest variable: the one with its section, if only that is missing.
+func hintVariable(k string, known []string) string {
+	for _, section := range []string{brokerSection, topicSection} {
+		if full := envName(section) + strings.TrimPrefix(k, "PENSTOCK_"); slices.Contains(known, full) {
+			return "; did you mean " + full + "?"
+		}
+	}
+	return hint(k, known, "penstock serve --help lists the settings")
+}
+
 func readEnviron(environ []string, values map[string]value) error {
 	byEnv := map[string]string{}
 	var known []string
@@ -203,7 +264,7 @@ func readEnviron(environ []string, values map[string]value) error {
 		}
 		name, ok := byEnv[k]
 		if !ok {
-			return fmt.Errorf("the environment variable %s sets nothing that is known%s", k, core.DidYouMean(k, known))
+			return fmt.Errorf("the environment variable %s sets nothing that is known%s", k, hintVariable(k, known))
 		}
 		values[name] = value{v, k}
 	}

@@ -33,8 +33,23 @@ func TestFlagsWinOverEnvironmentOverFileOverDefaults(t *testing.T) {
 func TestBadSettingsAreRefusedWithPlaceAndRemedy(t *testing.T) {
 	for text, want := range map[string]string{
 		"shardz: 3\n":                                  "penstock.yaml:1: the setting \"shardz\" is not known; did you mean shards?",
-		"data: x\nbroker:\n  num.partition: 3\n":       "penstock.yaml:3: the setting \"num.partition\" is not known; did you mean broker/num.partitions?",
-		"shards: many\n":                               "shards (",
+		"data: x\nbroker:\n  num.partition: 3\n":       "penstock.yaml:3: the setting \"num.partition\" is not known; did you mean num.partitions?",
+		"shards: many\n":                               "penstock.yaml:1: shards is a whole number from 0 to 256, not \"many\"",
+		"shards:\n":                                    "penstock.yaml:1: shards takes one value",
+		"data: [\n":                                    "penstock.yaml:1: bad YAML: ",
+		"retention.ms: 5\n":                            "it belongs under topic_defaults:",
+		"broker:\n  shards: 5\n":                       "it belongs on the top level",
+		"broker: 5\n":                                  "penstock.yaml:1: keys and values belong here",
+		"topic_defaults:\n  num.partitions: 3\n":       "penstock.yaml:2: the setting \"num.partitions\" is not known; it belongs under broker:",
+		"topic_defaults:\n  retention.ms: x\n":         "penstock.yaml:2: retention.ms is a whole number",
+		"data: ''\n":                                   "data is a directory",
+		"advertised: 'foo:bar'\n":                      "advertised is a host, or host:port,",
+		"advertised: 'foo:0'\n":                        "not \"foo:0\"",
+		"advertised: 'foo:65536'\n":                    "not \"foo:65536\"",
+		"advertised: 'http://foo'\n":                   "not \"http://foo\"",
+		"advertised: '0.0.0.0'\n":                      "not \"0.0.0.0\"",
+		"advertised: '[::]:9092'\n":                    "not \"[::]:9092\"",
+		"core_ports: never\n":                          "core_ports is auto, on or off, not \"never\"",
 		"kafka: 0.0.0.0:9092\n":                        "--insecure",
 		"admin: 0.0.0.0:9644\n":                        "loopback only",
 		"topic_defaults:\n  cleanup.policy: compact\n": "only delete",
@@ -46,6 +61,19 @@ func TestBadSettingsAreRefusedWithPlaceAndRemedy(t *testing.T) {
 		_, _, err := loadConfig(write(t, text), nil, nil)
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v\nwant %q", text, err, want)
+		}
+	}
+	for _, host := range []string{"", "example.com", "example.com:1", "::1", "[::1]:9092", "192.0.2.1"} {
+		if c, _, err := loadConfig("", nil, map[string]string{"advertised": host}); err != nil || c.Advertised != host {
+			t.Errorf("advertised %q: %v", host, err)
+		}
+	}
+	for _, c := range []struct{ variable, want string }{
+		{"PENSTOCK_NUM_PARTITIONS=3", "did you mean PENSTOCK_BROKER__NUM_PARTITIONS?"},
+		{"PENSTOCK_SHARDS=x", "PENSTOCK_SHARDS is a whole number"},
+	} {
+		if _, _, err := loadConfig("", []string{c.variable}, nil); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v", c.variable, err)
 		}
 	}
 	_, _, err := loadConfig("", []string{"PENSTOCK_SHARD=4"}, nil)

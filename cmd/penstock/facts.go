@@ -4,10 +4,12 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/netip"
 	"runtime"
 	"runtime/debug"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/penstock/penstock/segment"
 )
@@ -102,10 +104,15 @@ func (f *facts) title() string {
 	return strings.TrimSpace(fmt.Sprintf("penstock %s  %s %s %s", f.Version, f.Go, f.Platform, f.Commit))
 }
 
-// banner prints the facts for a person.
-func (f *facts) banner(w io.Writer) {
+// banner prints the facts for a person, in lines of a width; 0 does not break any.
+func (f *facts) banner(w io.Writer, width int) {
 	row := func(name, a, b string) {
-		fmt.Fprintln(w, strings.TrimRight(fmt.Sprintf("  %-11s %-21s %s", name, a, b), " "))
+		line := fmt.Sprintf("  %-11s %-21s %s", name, a, b)
+		indent := len("  durability  ")
+		if b != "" && width >= 2*len("  durability  127.0.0.1:65535       ") {
+			indent = max(utf8.RuneCountInString(line)-utf8.RuneCountInString(b), indent)
+		}
+		fmt.Fprintln(w, wrap(strings.TrimRight(line, " "), width, indent))
 	}
 	fmt.Fprintln(w, f.title())
 	row("data", f.Data.Dir, fmt.Sprintf("%s, %s free; %s", f.Data.FileSystem, formatSize(f.Data.Free), f.Recovery.words()))
@@ -121,7 +128,7 @@ func (f *facts) banner(w io.Writer) {
 	for _, u := range f.Recovery.Unknown {
 		row("", "kept", u+" belongs to no topic of the catalog; it is left alone")
 	}
-	row("shards", fmt.Sprintf("%d on %d CPUs", f.Shards, f.CPUs), fmt.Sprintf("each with %s of arena (%s) and %s of journal", formatSize(f.Arena), f.ArenaFS, formatSize(f.Journal)))
+	row("shards", fmt.Sprintf("%d on %s", f.Shards, count(f.CPUs, "CPU")), fmt.Sprintf("each with %s of arena (%s) and %s of journal", formatSize(f.Arena), f.ArenaFS, formatSize(f.Journal)))
 	if f.ArenaNote != "" {
 		row("", "arena", f.ArenaNote)
 	}
@@ -139,8 +146,37 @@ func (f *facts) banner(w io.Writer) {
 	d := f.Durability
 	row("durability", d.Default, fmt.Sprintf("%s; fdatasync of 4 KiB takes %.2f ms here (worst of %d: %.2f ms)", durabilityWords[d.Default], d.SyncMs, d.SyncProbes, d.SyncWorst))
 	fmt.Fprintf(w, "ready in %d ms\n\n", f.ReadyMs)
-	at := f.Listeners[0].Address
+	at := reachable(f.Listeners[0].Address)
 	fmt.Fprintf(w, "  echo hello | kcat -b %s -t demo -P\n  kcat -b %s -t demo -C -o beginning -e\n\n", at, at)
+}
+
+// reachable is where a client on this machine finds a listener.
+func reachable(listener string) string {
+	a, err := netip.ParseAddrPort(listener)
+	if err != nil || !a.Addr().IsUnspecified() {
+		return listener
+	}
+	return joinHostPort("127.0.0.1", int(a.Port()))
+}
+
+// wrap breaks a line between words where it would be wider than width, and indents what
+// follows. A word that is wider stays whole: paths and addresses are there to be copied.
+func wrap(line string, width, indent int) string {
+	runes := []rune(line)
+	if width <= indent || len(runes) <= width {
+		return line
+	}
+	cut := 0
+	for i, r := range runes {
+		if r == ' ' && i > indent && (i <= width || cut == 0) {
+			cut = i
+		}
+	}
+	if cut == 0 {
+		return line
+	}
+	head, rest := strings.TrimRight(string(runes[:cut]), " "), strings.TrimLeft(string(runes[cut:]), " ")
+	return head + "\n" + wrap(strings.Repeat(" ", indent)+rest, width, indent)
 }
 
 var durabilityWords = map[string]string{
@@ -170,14 +206,29 @@ func (r *recoveryFacts) words() string {
 	if r.Partitions == 0 {
 		return "empty"
 	}
-	s = append(s, fmt.Sprintf("recovered %d partitions", r.Partitions))
+	if r.Clean {
+		s = append(s, fmt.Sprintf("stopped cleanly, opened %s", count(r.Partitions, "partition")))
+	} else {
+		s = append(s, fmt.Sprintf("not stopped cleanly, recovered %s", count(r.Partitions, "partition")))
+	}
 	if !r.Clean && r.Replayed > 0 {
 		s = append(s, fmt.Sprintf("replayed %s", formatSize(r.Replayed)))
 	}
 	if r.Torn > 0 {
-		s = append(s, fmt.Sprintf("cut %d torn tails", r.Torn))
+		s = append(s, "cut "+count(r.Torn, "torn tail"))
+	}
+	if r.Moved > 0 {
+		s = append(s, "moved "+count(r.Moved, "partition")+" to other shards")
 	}
 	return fmt.Sprintf("%s in %d ms", strings.Join(s, ", "), r.Ms)
+}
+
+// count is a number with its noun.
+func count(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
 }
 
 // log writes the facts as one event, for machines.

@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"golang.org/x/sys/unix"
 )
@@ -304,6 +305,29 @@ func TestBannerOnATerminal(t *testing.T) {
 	}
 }
 
+// In a narrow terminal lines are broken between words, and nothing is lost.
+func TestBannerNarrow(t *testing.T) {
+	f := facts{Listeners: []listenerFacts{{Address: "0.0.0.0:9092"}}, Durability: durabilityFacts{Default: "synced"}, Security: "a word of 30 letters: " + strings.Repeat("x", 30)}
+	f.Data.Note = "naïve Größe: " + strings.Repeat("ö", 20)
+	var wide bytes.Buffer
+	f.banner(&wide, 0)
+	for _, width := range []int{40, 60, 80, 100} {
+		var b bytes.Buffer
+		f.banner(&b, width)
+		for _, line := range strings.Split(b.String(), "\n") {
+			if utf8.RuneCountInString(line) > max(width, 55) {
+				t.Errorf("%d columns: %q", width, line)
+			}
+		}
+		if got := strings.Join(strings.Fields(b.String()), " "); got != strings.Join(strings.Fields(wide.String()), " ") {
+			t.Errorf("%d columns: %s", width, b.String())
+		}
+	}
+	if !strings.Contains(wide.String(), "kcat -b 127.0.0.1:9092 ") {
+		t.Errorf("nobody reaches 0.0.0.0:\n%s", wide.String())
+	}
+}
+
 // The banner's less usual lines.
 func TestBannerSaysWhatIsWrong(t *testing.T) {
 	f := facts{Listeners: []listenerFacts{{Address: "0.0.0.0:9092"}}, Durability: durabilityFacts{Default: "os"}}
@@ -311,8 +335,8 @@ func TestBannerSaysWhatIsWrong(t *testing.T) {
 	f.ArenaNote, f.CorePorts = "no room", "off: this looks like a container (/.dockerenv)"
 	f.Orphans = []orphan{{"/dev/shm/penstock-x", "/srv/gone", 96 << 20}}
 	var b bytes.Buffer
-	f.banner(&b)
-	for _, want := range []string{"recovered 3 partitions, replayed 5 MiB, cut 1 torn tails", "QUARANTINED", "damaged", "topics/77", "no room",
+	f.banner(&b, 0)
+	for _, want := range []string{"not stopped cleanly, recovered 3 partitions, replayed 5 MiB, cut 1 torn tail in 0 ms", "QUARANTINED", "damaged", "topics/77", "no room",
 		"/.dockerenv", "96 MiB", "/srv/gone", "rm -r /dev/shm/penstock-x", "does NOT wait"} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("%q is not in\n%s", want, b.String())

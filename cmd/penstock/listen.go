@@ -66,16 +66,23 @@ func (s *server) openAdmin() (err error) {
 	return nil
 }
 
-// tryPorts finds out before the recovery whether the ports can be had after it.
-func (s *server) tryPorts() error {
+// tryPorts finds out before the recovery whether the ports can be had after it. It holds
+// all of them at once, so that none is wanted twice.
+func (s *server) tryPorts() (err error) {
+	if err := netio.Congestion(s.cfg.Congestion); err != nil {
+		return fmt.Errorf("congestion_control %s: %w; sysctl net.ipv4.tcp_available_congestion_control lists what there is", s.cfg.Congestion, err)
+	}
+	ours := map[string]bool{s.facts.Admin: true}
 	for i, addr := range s.binds() {
-		l, err := net.Listen("tcp", addr)
-		if err != nil {
-			return portError(err, addr, portFlag(i > 0))
+		if ours[addr] {
+			return fmt.Errorf("%s is wanted twice: by the normal port, the admin port or a per-core port; choose another with %s", addr, portFlag(i > 0))
 		}
-		if err := l.Close(); err != nil {
-			return err
+		l, e := netio.Listen(addr, i, nil, nil)
+		if e != nil {
+			return errors.Join(err, portError(e, addr, portFlag(i > 0)))
 		}
+		defer func() { err = errors.Join(err, l.Close()) }()
+		ours[l.Addr().String()] = true
 	}
 	return nil
 }
@@ -118,7 +125,7 @@ func (s *server) listen() error {
 	}
 	s.stopped = make(chan struct{})
 	go s.tellRefusals(s.stopped)
-	s.facts.Security = "off, loopback only: nobody is authenticated yet"
+	s.facts.Security = "off, loopback only: nobody is authenticated yet; --kafka HOST:9092 --insecure opens it to a network that is trusted"
 	if !loopback(s.cfg.Kafka) {
 		s.facts.Security = "INSECURE: everybody who reaches " + s.cfg.Kafka + " may read, write and delete everything"
 	}
@@ -219,6 +226,7 @@ func (s *server) status() any {
 	total, usable := s.disk.space()
 	out["disk"] = map[string]int64{"total_bytes": total, "usable_bytes": usable}
 	out["connections"] = map[string]any{"open": s.limit.Open(), "max": s.limit.Max(), "turned_away": s.refusals()}
+	out["log_lines_dropped"] = s.lines.dropped.Load()
 	out["facts"], out["shards"], out["catalog_revision"] = r.facts, shards, r.catalog.Load().Revision
 	return out
 }

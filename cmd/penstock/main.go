@@ -55,14 +55,20 @@ it, unchanged; records land on one durable log, one shard per core.
 			if len(args) == 0 {
 				return cmd.Help()
 			}
-			return usage("there is no command %q%s", args[0], hint(args[0], []string{"serve", "version", "help"}, "penstock --help lists them"))
+			return unknownCommand(args[0])
 		},
 	}
 	root.AddCommand(serveCommand(), versionCommand())
+	f := newFacts()
+	root.Version = f.title()
+	root.SetVersionTemplate("{{.Version}}\n")
+	root.SetHelpCommand(helpCommand(root))
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		name, known := strings.TrimPrefix(err.Error(), "unknown flag: "), []string{"--config", "--set", "--help"}
-		for _, s := range names("") {
-			known = append(known, "--"+flagName(s))
+		name, known := strings.TrimPrefix(err.Error(), "unknown flag: "), []string{}
+		for _, s := range append(names(""), "config", "set", "help", "version") {
+			if cmd.Flags().Lookup(flagName(s)) != nil {
+				known = append(known, "--"+flagName(s))
+			}
 		}
 		if name == err.Error() {
 			known = nil // it is another mistake
@@ -70,6 +76,32 @@ it, unchanged; records land on one durable log, one shard per core.
 		return usage("%w%s", err, hint(name, known, cmd.CommandPath()+" --help lists the flags"))
 	})
 	return root
+}
+
+// commands are what a person may ask for.
+var commands = []string{"serve", "version", "help"}
+
+// helpCommand is cobra's, but an unknown command is an error.
+func helpCommand(root *cobra.Command) *cobra.Command {
+	return &cobra.Command{
+		Use:   "help [command]",
+		Short: "Explain a command",
+		RunE: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return root.Help()
+			}
+			for _, c := range root.Commands() {
+				if c.Name() == args[0] && len(args) == 1 {
+					return c.Help()
+				}
+			}
+			return unknownCommand(strings.Join(args, " "))
+		},
+	}
+}
+
+func unknownCommand(name string) error {
+	return usage("there is no command %q%s", name, hint(name, commands, "penstock --help lists them"))
 }
 
 // hint is the nearest name, if one is near, and where all of them are.

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -14,8 +15,6 @@ import (
 	"github.com/lmittmann/tint"
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
-
-	"github.com/penstock/penstock/core"
 )
 
 // stopPatience is how long a SIGTERM waits for what is in flight before it cuts it off.
@@ -44,6 +43,7 @@ func serveCommand() *cobra.Command {
 			}
 			cfg, _, err := loadConfig(file, os.Environ(), given)
 			if err != nil {
+				newLogger("auto").notStarted(err)
 				return &exitError{exitConfig, err}
 			}
 			return serve(cfg)
@@ -94,6 +94,8 @@ func (f flagValue) Type() string {
 		return "host:port"
 	case f.s.name == "advertised":
 		return "host[:port]"
+	case strings.Contains(f.s.doc, "auto"):
+		return "choice"
 	case d != "" && strings.Trim(d, "0123456789") == "":
 		return "number"
 	}
@@ -138,42 +140,78 @@ func takeSets(sets []string, given map[string]string) error {
 		default:
 			known := append(names(brokerSection), names(topicSection)...)
 			for i := range known {
-				known[i] = known[i][strings.Index(known[i], "/")+1:]
+				known[i] = keyOf(known[i])
 			}
-			return fmt.Errorf("--set: the setting %q is not known%s", k, core.DidYouMean(k, known))
+			if find(strings.ReplaceAll(k, "-", "_")) != nil {
+				return fmt.Errorf("--set takes the settings with Kafka's names; %s is a flag: --%s", k, flagName(k))
+			}
+			return fmt.Errorf("--set: the setting %q is not known%s", k, hint(k, known, "penstock serve --help lists the settings"))
 		}
 	}
 	return nil
 }
 
+// logger is where the broker says what happens.
+type logger struct {
+	*slog.Logger
+	text bool // for a person
+	out  *outlet
+}
+
 // newLogger is text on a terminal and JSON lines elsewhere, unless the settings say.
-func newLogger(form string) (l *slog.Logger, text bool) {
+func newLogger(form string) logger {
 	_, err := unix.IoctlGetTermios(int(os.Stdout.Fd()), unix.TCGETS)
 	terminal := err == nil
 	if form == "text" || form == "auto" && terminal {
 		_, plain := os.LookupEnv("NO_COLOR")
-		h := tint.NewTextHandler(os.Stderr, &tint.Options{TimeFormat: time.TimeOnly, NoColor: plain || !terminal})
-		return slog.New(h), true
+		out := newOutlet(os.Stderr)
+		h := tint.NewTextHandler(out, &tint.Options{TimeFormat: time.TimeOnly, NoColor: plain || !terminal})
+		return logger{slog.New(h), true, out}
 	}
-	return slog.New(slog.NewJSONHandler(os.Stdout, nil)), false
+	out := newOutlet(os.Stdout)
+	return logger{slog.New(slog.NewJSONHandler(out, nil)), false, out}
+}
+
+// notStarted puts the reason into the log of a machine. A person finds it on stderr, where
+// it comes in any case.
+func (l logger) notStarted(err error) {
+	if !l.text {
+		l.Error("the broker does not start", "error", err.Error())
+		l.out.flush()
+	}
+}
+
+// columns is the width of a terminal, 0 if it is none; COLUMNS wins, as everywhere.
+func columns(f *os.File) int {
+	if n, err := strconv.Atoi(os.Getenv("COLUMNS")); err == nil && n > 0 {
+		return n
+	}
+	size, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ)
+	if err != nil {
+		return 0
+	}
+	return int(size.Col)
 }
 
 // serve runs the broker until a signal ends it.
 func serve(cfg *config) error {
-	log, text := newLogger(cfg.Log)
+	log := newLogger(cfg.Log)
+	defer log.out.flush()
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
+	if !signal.Ignored(syscall.SIGHUP) { // nohup ignores it; else the terminal has gone
+		signal.Notify(signals, syscall.SIGHUP)
+	}
+	signal.Ignore(syscall.SIGPIPE) // whoever reads the log may go; the broker stays
 	s, err := open(cfg, log)
 	if err != nil {
-		if !text { // a person finds it on stderr, where it comes in any case
-			log.Error("the broker does not start", "error", err.Error())
-		}
+		log.notStarted(err)
 		return err
 	}
-	if text {
-		s.facts.banner(os.Stdout)
+	if log.text {
+		s.facts.banner(os.Stdout, columns(os.Stdout))
 	} else {
-		s.facts.log(log)
+		s.facts.log(log.Logger)
 	}
 	select {
 	case sig := <-signals:

@@ -44,6 +44,7 @@ const (
 type server struct {
 	cfg       *config
 	log       *slog.Logger
+	lines     *outlet // of the log
 	facts     facts
 	fs        segment.FS
 	unlock    func() error
@@ -102,9 +103,9 @@ func setCollector() {
 
 // open brings everything up, lowest first. On an error what was opened is left to the
 // end of the process: nothing has been acknowledged.
-func open(cfg *config, log *slog.Logger) (*server, error) {
+func open(cfg *config, log logger) (*server, error) {
 	begin := time.Now()
-	s := &server{cfg: cfg, log: log, facts: newFacts(), failed: make(chan error, 1)}
+	s := &server{cfg: cfg, log: log.Logger, lines: log.out, facts: newFacts(), failed: make(chan error, 1)}
 	setCollector()
 	s.enter(phaseStarting)
 	for _, step := range []func() error{s.takeData, s.openAdmin, s.tryPorts, s.openData, s.recover, s.ensureOffsets, s.layOut, s.startShards, s.listen} {
@@ -280,7 +281,9 @@ func (s *server) startShard(id core.ShardID, rec *segment.Recovery) error {
 			JournalBytes: s.cfg.Journal, CheckpointBytes: s.cfg.Checkpoint, FilesMax: segmentsMax(s.facts.Shards), Sync: worker(), Write: worker(), Read: worker()},
 		Control: worker(), Change: s.change, Gone: s.gone, Sessions: s.newSession, Services: s.newService, OnFailure: s.storageFailed,
 	})
-	if err != nil {
+	if errors.Is(err, unix.ENOSPC) {
+		return fmt.Errorf("%w; %d shards want %s each for a journal: --journal makes them smaller, --data puts them elsewhere", err, s.facts.Shards, formatSize(s.cfg.Journal))
+	} else if err != nil {
 		return err
 	}
 	s.loops, s.shards = append(s.loops, loop), append(s.shards, sh)

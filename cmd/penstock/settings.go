@@ -1,9 +1,11 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"net"
+	"net/netip"
 	"strconv"
 	"strings"
 
@@ -58,9 +60,9 @@ const (
 )
 
 var settings = append([]setting{
-	{"data", "./data", "directory that holds all data", text(func(c *config) *string { return &c.Data })},
+	{"data", "./data", "directory that holds all data", notEmpty(func(c *config) *string { return &c.Data })},
 	{"kafka", "127.0.0.1:9092", "address of the normal Kafka port: one broker", address(func(c *config) *string { return &c.Kafka })},
-	{"advertised", "", "host or host:port that clients of the normal port are told; by default the address they came in on", text(func(c *config) *string { return &c.Advertised })},
+	{"advertised", "", "host or host:port that clients are told to connect to (per-core ports keep their numbers); by default the address they came in on", advertised(func(c *config) *string { return &c.Advertised })},
 	{"core_ports", "auto", "per-core Kafka ports, where each core is a broker: on, off, or auto (on outside of containers)", choice(func(c *config) *string { return &c.CorePorts }, "auto", "on", "off")},
 	{"core_port", "9192", "first per-core Kafka port; one per core follows, at most 8", intRange(func(c *config, n int64) { c.CorePort = int(n) }, 1, 65000)},
 	{"shards", "0", "number of shards; 0 means one per CPU", intRange(func(c *config, n int64) { c.Shards = int(n) }, 0, 256)},
@@ -68,7 +70,7 @@ var settings = append([]setting{
 	{"insecure", "false", "allow Kafka listeners beyond loopback although nobody is authenticated and nothing encrypted", boolean(func(c *config) *bool { return &c.Insecure })},
 	{"log", "auto", "form of the messages: text, json, or auto (text on a terminal)", choice(func(c *config) *string { return &c.Log }, "auto", "text", "json")},
 	{"arena", "96MiB", "memory per shard for the tails of its partitions", size(func(c *config) *int64 { return &c.Arena }, 8<<20, 64<<30)},
-	{"arena_dir", "auto", "where the arenas lie: auto (/dev/shm if it has room, else the data directory) or a directory", text(func(c *config) *string { return &c.ArenaDir })},
+	{"arena_dir", "auto", "where the arenas lie: auto (/dev/shm if it has room, else the data directory) or a directory", notEmpty(func(c *config) *string { return &c.ArenaDir })},
 	{"journal", "512MiB", "size of each shard's journal; it bounds what is replayed at a start", size(func(c *config) *int64 { return &c.Journal }, 16<<20, 64<<30)},
 	{"checkpoint", "64MiB", "bytes appended between two checkpoints of a shard; at most a third of the journal", size(func(c *config) *int64 { return &c.Checkpoint }, 1<<20, 16<<30)},
 	{"connections_max", "0", "connections served at once; 0 means what the limit of open files allows", intRange(func(c *config, n int64) { c.Connections = int(n) }, 0, math.MaxInt32)},
@@ -105,6 +107,35 @@ func text(field func(*config) *string) func(*config, string) error {
 	return func(c *config, v string) error { *field(c) = v; return nil }
 }
 
+func notEmpty(field func(*config) *string) func(*config, string) error {
+	return func(c *config, v string) error {
+		if v == "" {
+			return errors.New("is a directory, not \"\"")
+		}
+		*field(c) = v
+		return nil
+	}
+}
+
+// advertised reads what clients are told: nothing, a host, or host:port. Nobody can
+// connect to 0.0.0.0 from elsewhere, so that is none.
+func advertised(field func(*config) *string) func(*config, string) error {
+	return func(c *config, v string) error {
+		host, port, err := net.SplitHostPort(v)
+		if err != nil {
+			host, port = v, "1"
+		}
+		n, err := strconv.Atoi(port)
+		addr, notIP := netip.ParseAddr(host)
+		named := notIP != nil && host != "" && !strings.ContainsAny(host, ":/[]@ ")
+		if v != "" && (err != nil || n < 1 || n > 65535 || !named && (notIP != nil || addr.IsUnspecified())) {
+			return fmt.Errorf("is a host, or host:port, that clients can reach, not %q", v)
+		}
+		*field(c) = v
+		return nil
+	}
+}
+
 func choice(field func(*config) *string, of ...string) func(*config, string) error {
 	return func(c *config, v string) error {
 		for _, o := range of {
@@ -113,7 +144,8 @@ func choice(field func(*config) *string, of ...string) func(*config, string) err
 				return nil
 			}
 		}
-		return fmt.Errorf("is %s, not %q", strings.Join(of, " or "), v)
+		last := len(of) - 1
+		return fmt.Errorf("is %s or %s, not %q", strings.Join(of[:last], ", "), of[last], v)
 	}
 }
 
@@ -142,7 +174,7 @@ func address(field func(*config) *string) func(*config, string) error {
 	return func(c *config, v string) error {
 		host, port, err := net.SplitHostPort(v)
 		if err != nil {
-			return fmt.Errorf("is host:port, not %q", v)
+			return fmt.Errorf("is host:port, as in 127.0.0.1:9092, not %q", v)
 		}
 		if n, err := strconv.Atoi(port); err != nil || n < 0 || n > 65535 {
 			return fmt.Errorf("has a port from 0 to 65535, not %q", port)

@@ -45,6 +45,7 @@ func TestStartRefusedWithCauseAndRemedy(t *testing.T) {
 	defer func() { _ = taken.Close() }()
 	addr := taken.Addr().String()
 	_, port, _ := net.SplitHostPort(addr)
+	free := freePorts(t, 1)
 	file := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
@@ -77,7 +78,23 @@ func TestStartRefusedWithCauseAndRemedy(t *testing.T) {
 		"an unknown command": {exitUsage, []string{"server"},
 			[]string{`"server"`, "serve", "penstock --help"}},
 		"a value out of range": {exitConfig, small(t.TempDir(), arena, "--shards", "1000"),
-			[]string{"shards (flag)", "from 0 to 256"}},
+			[]string{"--shards is a whole number", "from 0 to 256"}},
+		"an advertised host that nobody can reach": {exitConfig, small(t.TempDir(), arena, "--advertised", "http://x"),
+			[]string{"--advertised is a host, or host:port,", `"http://x"`}},
+		"a port wanted twice": {1, small(t.TempDir(), arena, "--core-ports", "on", "--core-port", free, "--kafka", "127.0.0.1:"+free, "--shards", "1"),
+			[]string{"127.0.0.1:" + free + " is wanted twice", "--core-port"}},
+		"a congestion control that the kernel has not": {1, small(t.TempDir(), arena, "--congestion-control", "nosuch"),
+			[]string{"congestion_control nosuch", "tcp_available_congestion_control"}},
+		"an unknown setting": {exitUsage, small(t.TempDir(), arena, "--set", "num.partition=3"),
+			[]string{`"num.partition"`, "did you mean num.partitions?", "penstock serve --help"}},
+		"a flag as a setting": {exitUsage, small(t.TempDir(), arena, "--set", "shards=3"),
+			[]string{"shards is a flag: --shards"}},
+		"help for nothing": {exitUsage, []string{"help", "serv"},
+			[]string{`"serv"`, "did you mean serve?"}},
+		"a flag of another command": {exitUsage, []string{"--shards", "3"},
+			[]string{"unknown flag: --shards; penstock --help"}},
+		"no data directory": {exitConfig, small("", arena),
+			[]string{"--data is a directory"}},
 		"no room for the arenas": {1, small(t.TempDir(), arena, "--arena", "64GiB", "--shards", "256"),
 			[]string{"need 16384 GiB in " + arena, "free", "--arena smaller", "--arena-dir"}},
 	} {
