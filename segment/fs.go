@@ -8,8 +8,9 @@ import "github.com/penstock/penstock/core"
 type FS interface {
 	// Open opens a file. Missing: an error that is fs.ErrNotExist, unless mode is Create.
 	Open(name string, mode Mode) (File, error)
-	// MkdirAll makes a directory and its parents, durably.
-	MkdirAll(name string) error
+	// MkdirAll makes directories and their parents, durably. To make many in one call
+	// takes one sync for each parent, and not for each of them.
+	MkdirAll(names ...string) error
 	// ReadDir lists the names in a directory, sorted; a missing directory is empty.
 	ReadDir(name string) ([]string, error)
 	Rename(from, to string) error

@@ -59,21 +59,29 @@ func (o *osFS) Open(name string, mode Mode) (File, error) {
 	return &osFile{f: f, fd: int(f.Fd())}, nil
 }
 
-func (o *osFS) MkdirAll(name string) error {
-	name = filepath.ToSlash(filepath.Clean(name))
-	parent := ""
-	for _, part := range strings.Split(name, "/") {
-		dir := filepath.Join(parent, part)
-		if _, ok := o.synced.Load(dir); !ok {
-			if err := os.Mkdir(o.path(dir), 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
-				return wrap(err)
+func (o *osFS) MkdirAll(names ...string) error {
+	var made, parents []string
+	for _, name := range names {
+		parent := ""
+		for _, part := range strings.Split(filepath.ToSlash(filepath.Clean(name)), "/") {
+			dir := filepath.Join(parent, part)
+			if _, ok := o.synced.Load(dir); !ok {
+				if err := os.Mkdir(o.path(dir), 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+					return wrap(err)
+				}
+				made, parents = append(made, dir), append(parents, parent)
 			}
-			if err := o.SyncDir(parent); err != nil {
-				return err
-			}
-			o.synced.Store(dir, struct{}{})
+			parent = dir
 		}
-		parent = dir
+	}
+	slices.Sort(parents)
+	for _, dir := range slices.Compact(parents) {
+		if err := o.SyncDir(dir); err != nil {
+			return err
+		}
+	}
+	for _, dir := range made {
+		o.synced.Store(dir, struct{}{})
 	}
 	return nil
 }

@@ -89,6 +89,11 @@ func fsConversation(t *testing.T, f segment.FS) {
 	if names, err := f.ReadDir("a"); err != nil || !slices.Equal(names, []string{"b"}) {
 		t.Errorf("names %v, %v", names, err)
 	}
+	must(f.MkdirAll("a/c/d", "a/b", "e", "a/c/f", "a/c/d"))
+	names, err = f.ReadDir("a/c")
+	if top, err2 := f.ReadDir("."); err != nil || err2 != nil || !slices.Equal(names, []string{"d", "f"}) || !slices.Equal(top, []string{"a", "e"}) {
+		t.Errorf("many directories: %v, %v, %v, %v", names, top, err, err2)
+	}
 	mapConversation(t, f)
 	if n, err := f.Free(); err != nil || n <= 0 {
 		t.Errorf("free %d, %v", n, err)

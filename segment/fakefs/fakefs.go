@@ -317,18 +317,20 @@ func (f *FS) change(e entryOp) {
 }
 
 // MkdirAll implements segment.FS; directories are durable at once, as there.
-func (f *FS) MkdirAll(name string) error {
+func (f *FS) MkdirAll(names ...string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if err := f.enter(OpMkdir); err != nil {
 		return err
 	}
-	for d := path.Clean(name); d != "." && d != "/"; d = path.Dir(d) {
-		if f.live[d] != nil {
-			return &fs.PathError{Op: "mkdir", Path: d, Err: fs.ErrExist}
+	for _, name := range names {
+		for d := path.Clean(name); d != "." && d != "/"; d = path.Dir(d) {
+			if f.live[d] != nil {
+				return &fs.PathError{Op: "mkdir", Path: d, Err: fs.ErrExist}
+			}
+			f.dirs[d] = true
+			delete(f.leaving, d)
 		}
-		f.dirs[d] = true
-		delete(f.leaving, d)
 	}
 	return f.leave()
 }
