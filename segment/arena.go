@@ -35,7 +35,7 @@ type arena struct {
 	free       []*chunk
 	retiring   []*chunk // written, but a journal write or a reader still uses the memory
 	seq        uint64
-	closed     int // chunks that nothing is added to, and that are not in the file yet
+	backlog    int // bytes of chunks that nothing is added to, and that are not in the file yet
 }
 
 // chunk is a window on a segment file: its bytes belong at [pos, pos+len(data)).
@@ -128,7 +128,7 @@ func (c *chunk) fill(p []byte) int {
 func (a *arena) close(c *chunk) {
 	if !c.closed {
 		c.closed = true
-		a.closed++
+		a.backlog += c.len
 	}
 }
 
@@ -137,7 +137,7 @@ func (a *arena) close(c *chunk) {
 func (a *arena) retire(c *chunk) {
 	atomic.StoreUint32(word(c.record), chunkFree)
 	if c.closed {
-		a.closed--
+		a.backlog -= c.len
 	}
 	if c.refs > 0 || c.pin.Held() {
 		a.retiring = append(a.retiring, c)

@@ -181,3 +181,75 @@ func TestTheCostOfATickAndACheckpointFollowsWhatChanged(t *testing.T) {
 		t.Errorf("%d logs are left", n)
 	}
 }
+
+// A writer that is behind looks at the logs that have a full chunk, not at all that have
+// something to write; and what they hold is written, though none has a stride.
+func TestAWriterThatIsBehindLooksAtFullChunksOnly(t *testing.T) {
+	const logs, full, chunk = 100, 40, 256 << 10
+	g := newRig(t, rand.New(rand.NewPCG(1, 72)), fakefs.New(), core.OS, logs)
+	g.tune = func(c *segment.Config) {
+		c.ArenaBytes, c.ChunkBytes, c.JournalBytes, c.CheckpointBytes = 64<<20, chunk, 128<<20, 64<<20
+	}
+	g.cfg.SegmentBytes = 1 << 30
+	g.open()
+	for i := range logs {
+		size := 100
+		if i < full {
+			size = chunk
+		}
+		if err := g.append(i, size); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !g.store.Pressure() {
+		t.Fatal("10 MiB of full chunks wait, and reading goes on")
+	}
+	before := g.store.Stats()
+	g.store.Commit()
+	g.work(1000)
+	if after := g.store.Stats(); after.Written < full*(chunk-4096) || after.Looked-before.Looked > full {
+		t.Errorf("%d bytes written; looked at %d logs, of which %d have a full chunk", after.Written, after.Looked-before.Looked, full)
+	}
+	if g.store.Pressure() {
+		t.Error("all is written, and reading stops")
+	}
+}
+
+// A log that is appended to keeps its chunk while an idle write is under way, so a round
+// over many logs takes no second chunk for each, and reading goes on. One that nobody
+// appends to any more gives it back.
+func TestAnIdleWriteLeavesTheirChunksToLogsInUse(t *testing.T) {
+	const logs = 100
+	g := newRig(t, rand.New(rand.NewPCG(1, 73)), fakefs.New(), core.Synced, logs) // of 127 chunks
+	round := func() {
+		for i := range logs {
+			if err := g.append(i, 200); err != nil {
+				t.Fatal(err)
+			}
+		}
+		g.store.Commit()
+		for g.q[0].step() {
+		}
+	}
+	for range 3 {
+		round()
+		g.clock.now += 1100
+		g.store.Tick()
+		if len(g.q[1].jobs) == 0 {
+			t.Fatal("no idle write")
+		}
+		round()
+		if g.store.Pressure() {
+			t.Fatalf("%d of %d chunks are free, and reading stops", g.store.Stats().ChunksFree, g.store.Stats().Chunks)
+		}
+		g.work(1000)
+	}
+	for range 2 {
+		g.clock.now += 1100
+		g.store.Tick()
+		g.work(1000)
+	}
+	if st := g.store.Stats(); st.ChunksFree != st.Chunks || st.Written != st.Appended {
+		t.Errorf("two seconds after the last append %d of %d chunks are free, %d of %d bytes written", st.ChunksFree, st.Chunks, st.Written, st.Appended)
+	}
+}

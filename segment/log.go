@@ -28,8 +28,10 @@ type Log struct {
 	waiting             []func()    // lookups that wait for a segment to be loaded
 	since               int64       // mono of the oldest record that is not durable (interval)
 	full                int         // closed chunks not yet submitted
-	inSync, inWrite     bool        // is on the store's list of the same name
-	inDirty, inMark     bool
+	fresh               bool        // was appended to since the last idle write
+	inSync, inDirty     bool        // is on the store's list of the same name
+	inMark, inFilled    bool
+	inWrite             bool
 	head                [batch.HeaderSize]byte
 }
 
@@ -164,15 +166,16 @@ func (l *Log) appended(g *segfile, pos core.FilePos, base core.Offset) {
 	s.stats.Appended += size
 	s.sinceMark += size
 	s.dirty(l)
+	l.fresh = true
+	if l.full > 0 {
+		s.wantWrite(l)
+	}
 	if l.cfg.Durability != core.Synced {
 		if l.since == 0 {
 			l.since = max(s.mono(), 1)
 			if l.cfg.Durability == core.Interval {
 				s.flushWithin(l.cfg.FlushMs)
 			}
-		}
-		if l.full >= strideChunks {
-			s.wantWrite(l)
 		}
 		if l.cfg.Durability == core.Interval && int64(l.end-l.durable) >= l.cfg.FlushMessages {
 			s.flushDue = true
@@ -188,9 +191,6 @@ func (l *Log) appended(g *segfile, pos core.FilePos, base core.Offset) {
 	if !l.inSync {
 		l.inSync = true
 		s.unsynced = append(s.unsynced, l)
-	}
-	if l.full >= strideChunks {
-		s.wantWrite(l)
 	}
 }
 

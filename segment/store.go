@@ -79,7 +79,7 @@ type Stats struct {
 	Chunks, ChunksFree   int
 	Logs                 int
 	Pending              int64 // bytes that wait for a group commit
-	Looked               int64 // logs looked at by ticks and checkpoints
+	Looked               int64 // logs looked at by ticks, checkpoints and a writer that is behind
 	IndexBlocks          int   // in memory, beside those that grow
 	Segments             int   // with a descriptor
 }
@@ -98,6 +98,7 @@ type Store struct {
 	sinceMark int64
 	unsynced  []*Log // have spans for the next group
 	writable  []*Log // have a stride of full chunks
+	filled    []*Log // have had a full chunk since they were written
 	dirtyLogs []*Log // have bytes that are not in their segment, or are not durable there
 	markLogs  []*Log // changed since the latest checkpoint
 	trims     []trim // for the next group
@@ -239,8 +240,13 @@ func (s *Store) remark(l *Log) {
 	}
 }
 
+// wantWrite puts a log with full chunks on the lists that the writer looks at.
 func (s *Store) wantWrite(l *Log) {
-	if !l.inWrite {
+	if !l.inFilled {
+		l.inFilled = true
+		s.filled = append(s.filled, l)
+	}
+	if l.full >= strideChunks && !l.inWrite {
 		l.inWrite = true
 		s.writable = append(s.writable, l)
 	}
@@ -261,7 +267,7 @@ func (s *Store) low() bool { return len(s.arena.free) < len(s.arena.chunks)/10+1
 // behind says that more is waiting for the writer than it takes from memory that the
 // processor still has in its cache: a larger backlog makes nothing faster. On a full disk
 // appends are refused instead, and clients must be read to be told.
-func (s *Store) behind() bool { return !s.full && s.arena.closed*s.arena.chunkBytes > backlogMax }
+func (s *Store) behind() bool { return !s.full && s.arena.backlog > backlogMax }
 
 // Commit ends a turn: it starts what is due and has no job under way.
 func (s *Store) Commit() {

@@ -15,6 +15,7 @@ type writeJob struct {
 
 	tasks []writeTask
 	bufs  [][]byte
+	dirs  []string // of Run
 	syncs []*segfile
 	durs  []committed
 	seals []sealTask
@@ -64,6 +65,9 @@ func (j *writeJob) Run() {
 			}
 		}
 	}
+	if j.err = j.makeDirs(fs); j.err != nil {
+		return
+	}
 	for _, t := range j.tasks {
 		if j.err = t.g.write(fs, j.bufs[t.from:t.to], t.pos, int64(t.end-t.pos)); j.err != nil {
 			return
@@ -89,6 +93,20 @@ func (j *writeJob) Run() {
 	if j.check {
 		j.err = j.table.write(fs, checkpointName(shardDir(j.s.cfg.Shard), j.ckSeq), j.ckSeq, j.jseq)
 	}
+}
+
+// makeDirs makes the directories of all new segments in one go.
+func (j *writeJob) makeDirs(fs FS) error {
+	j.dirs = j.dirs[:0]
+	for i := range j.tasks {
+		if g := j.tasks[i].g; !g.w.made {
+			j.dirs = append(j.dirs, partitionDir(g.id))
+		}
+	}
+	if len(j.dirs) == 0 {
+		return nil
+	}
+	return fs.MkdirAll(j.dirs...)
 }
 
 // Done lets readers see the files, frees chunks and moves durable.
@@ -196,19 +214,10 @@ func (s *Store) startWrite() {
 		s.sweepDirty(func(l *Log) bool { return l.cfg.Durability != core.Synced || l.since > 0 || l.held.next > 0 })
 	case j.idle && retry, s.low() && retry:
 		s.gatherIdle()
-	case retry && s.behind(): // single chunks of many logs too
-		for _, l := range s.dirtyLogs {
-			if !l.gone {
-				s.gather(l, false)
-			}
-		}
+	case retry && s.behind():
+		s.gatherFilled()
 	case retry:
-		for i, l := range s.writable {
-			s.writable[i] = nil
-			l.inWrite = false
-			s.gather(l, false)
-		}
-		s.writable = s.writable[:0]
+		s.gatherStrides()
 	}
 	if len(j.tasks) == 0 && len(j.syncs) == 0 && !j.check && len(j.drop) == 0 {
 		return
@@ -220,6 +229,27 @@ func (s *Store) startWrite() {
 // quiet says that no group commit is due or under way: the last checkpoint covers all.
 func (s *Store) quiet() bool {
 	return !s.group.flying && len(s.unsynced) == 0 && len(s.trims) == 0 && (len(s.markLogs) > 0 || s.ckFailed)
+}
+
+// gatherStrides hands over the logs for which a write is worth while.
+func (s *Store) gatherStrides() {
+	for i, l := range s.writable {
+		s.writable[i] = nil
+		l.inWrite = false
+		s.gather(l, false)
+	}
+	s.writable = s.writable[:0]
+}
+
+// gatherFilled hands over single chunks too.
+func (s *Store) gatherFilled() {
+	s.stats.Looked += int64(len(s.filled))
+	for i, l := range s.filled {
+		s.filled[i] = nil
+		l.inFilled = false
+		s.gather(l, false)
+	}
+	s.filled = s.filled[:0]
 }
 
 // gather hands the unwritten bytes of a log to the writer: full chunks, or all.
@@ -243,9 +273,13 @@ func (s *Store) gather(l *Log, all bool) {
 	}
 }
 
-// gatherIdle writes everything, and takes back the chunks that nobody fills.
+// gatherIdle writes everything, and takes back the chunks of logs that nobody has
+// appended to since the last time; when memory is low, those of all logs. A log that is
+// appended to keeps its chunk: else a round over many logs takes a second chunk for each
+// while the first waits for the writer, and reading stops until that is done.
 func (s *Store) gatherIdle() {
 	s.write.idle = false
+	low := s.low()
 	rest := s.dirtyLogs[:0]
 	for _, l := range s.dirtyLogs {
 		if l.gone {
@@ -253,10 +287,11 @@ func (s *Store) gatherIdle() {
 			continue
 		}
 		s.gather(l, true)
-		if n := len(l.chunks); n > 0 {
+		if n := len(l.chunks); n > 0 && (!l.fresh || low) {
 			s.arena.close(l.chunks[n-1])
 			l.reap()
 		}
+		l.fresh = false
 		if len(l.chunks) == 0 && l.durable == l.end && len(l.toSync(nil)) == 0 {
 			l.inDirty = false
 			continue
@@ -264,6 +299,8 @@ func (s *Store) gatherIdle() {
 		rest = append(rest, l)
 	}
 	s.dirtyLogs = rest
+	s.gatherStrides() // nothing is left of them; that empties the lists
+	s.gatherFilled()
 }
 
 // sweepDirty writes and syncs the dirty logs that pick chooses.
