@@ -391,6 +391,43 @@ func TestUnknownDirectoriesStayAndDeletedTopicsGo(t *testing.T) {
 	}
 }
 
+// The mark of a topic that the catalog has forgotten, tombstone and all, goes when there
+// is no directory of it; while there is one, the mark stays, and so does that of a known
+// partition whose directory has vanished.
+func TestTheMarkOfAForgottenTopicGoesWithItsDirectory(t *testing.T) {
+	g := lived(t, 5)
+	g.stop()
+	g.fs = g.fs.Kill()
+	recover := func(fsys segment.FS, known bool) []core.PartitionID {
+		t.Helper()
+		c := segment.RecoverConfig{FS: fsys, Arena: fsys, Topics: func(core.PartitionID) bool { return known }}
+		if _, err := segment.Recover(c); err != nil {
+			t.Fatal(err)
+		}
+		return segment.MarksOf(t, fsys, "shards")
+	}
+	if got := recover(g.fs, false); len(got) != len(g.model) {
+		t.Errorf("with a directory that nobody knows: %d marks", len(got))
+	}
+	top := g.model[0].id.Topic
+	for _, m := range g.model {
+		dir := "topics/" + m.id.String()
+		names, _ := g.fs.ReadDir(dir)
+		for _, n := range names {
+			_ = g.fs.Remove(dir + "/" + n)
+		}
+	}
+	if gone, err := segment.RemoveEmpty(g.fs, top); err != nil || !gone {
+		t.Fatal(gone, err)
+	}
+	if got := recover(g.fs.Kill(), true); len(got) != len(g.model) {
+		t.Errorf("of known partitions that have vanished: %d marks", len(got))
+	}
+	if got := recover(g.fs, false); len(got) != 0 {
+		t.Errorf("of a topic that is gone and forgotten: %d marks", len(got))
+	}
+}
+
 // unsynced is a file system in which the process dies at its first sync of a file.
 type unsynced struct{ *fakefs.FS }
 

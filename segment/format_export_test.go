@@ -146,3 +146,16 @@ func CheckDrawn(t *testing.T, fsys FS, id core.PartitionID) {
 	}
 	same("a journal group", encodeGroup(nil, &group, entries), ring[journalStart:][:group.tableEnd()])
 }
+
+// MarksOf lists the partitions that the latest checkpoint in a directory marks.
+func MarksOf(t *testing.T, fsys FS, dir string) (ids []core.PartitionID) {
+	t.Helper()
+	ck, err := latestCheckpoint(fsys, dir)
+	if err != nil || !ck.found {
+		t.Fatalf("no checkpoint in %s: %v", dir, err)
+	}
+	for _, m := range ck.marks {
+		ids = append(ids, m.id)
+	}
+	return ids
+}

@@ -416,13 +416,19 @@ func (r *recovery) syncAll() error {
 	return nil
 }
 
-// writeMarks makes one checkpoint of what was found, so that the journals can go.
+// writeMarks makes one checkpoint of what was found, so that the journals can go. A mark
+// of a topic that the catalog does not know goes with the topic's directory: the tombstone
+// is swept when that is gone, and nothing else would ever end the mark.
 func (r *recovery) writeMarks() error {
+	topics, err := r.c.FS.ReadDir("topics")
+	if err != nil {
+		return err
+	}
 	var all []mark
 	for _, id := range sortedKeys(r.marks) {
-		m := r.marks[id]
-		if r.c.Deleted == nil || !r.c.Deleted(m.id.Topic) {
-			all = append(all, m)
+		_, there := slices.BinarySearch(topics, id.Topic.Hex())
+		if deleted := r.c.Deleted != nil && r.c.Deleted(id.Topic); !deleted && (there || r.wanted(id)) {
+			all = append(all, r.marks[id])
 		}
 	}
 	return writeCheckpoint(r.c.FS, checkpointName("shards", r.seq+1), encodeCheckpoint(r.seq+1, r.generation, all))
