@@ -1,6 +1,10 @@
 package shard
 
-import "github.com/penstock/penstock/core"
+import (
+	"time"
+
+	"github.com/penstock/penstock/core"
+)
 
 // departed is the topics that were deleted and of which this shard may still hold what
 // recovery would make files from: entries of the journal, marks of a checkpoint. The
@@ -8,8 +12,9 @@ import "github.com/penstock/penstock/core"
 //
 //	adopt --> topics, waiting for checkpoints --tick--> job on Control: Config.Gone
 type departed struct {
-	topics  []departure // in the order of their deletion
-	telling bool        // a job is under way
+	topics  []departure   // in the order of their deletion
+	telling bool          // a job is under way
+	lookAt  time.Duration // while there are topics: a tick is wanted, and a checkpoint of it
 }
 
 // departure is one topic, and how many checkpoints the store has made when it is gone.
@@ -23,22 +28,36 @@ type departure struct {
 // the next one has begun, and the third covers that group and names no such log.
 const departCheckpoints = 3
 
+// departEvery is how often the store is asked for a checkpoint while topics wait. One that
+// is written to makes more of them by itself; with one that is not, a topic is gone after
+// about a minute.
+const departEvery = 20 * time.Second
+
 // depart notes a deleted topic. A shard that has never written any of it is done at once.
 func (s *Shard) depart(t core.TopicID, wrote bool) {
 	d := departure{topic: t, after: s.store.Stats().Checkpoints}
 	if wrote && planted != earlyDepart {
 		d.after += departCheckpoints
 	}
+	if len(s.departed.topics) == 0 {
+		s.departed.lookAt = s.clock.mono + departEvery
+	}
 	s.departed.topics = append(s.departed.topics, d)
 }
 
-// tellDeparted tells the catalog's writer of topics of which nothing is left. It runs with
-// every tick of the store, so a broker that writes nothing keeps them.
-func (s *Shard) tellDeparted() {
+// departing says that topics wait, and that there is somebody to tell.
+func (s *Shard) departing() bool {
 	d := &s.departed
-	if len(d.topics) == 0 || d.telling || s.cfg.Gone == nil || s.stopping.on {
+	return len(d.topics) > 0 && !d.telling && s.cfg.Gone != nil && !s.stopping.on
+}
+
+// tellDeparted tells the catalog's writer of topics of which nothing is left. It runs with
+// every tick of the store, and asks for a checkpoint every departEvery.
+func (s *Shard) tellDeparted() {
+	if !s.departing() {
 		return
 	}
+	d := &s.departed
 	j := &goneJob{s: s}
 	made, rest := s.store.Stats().Checkpoints, d.topics[:0]
 	for _, t := range d.topics {
@@ -52,6 +71,12 @@ func (s *Shard) tellDeparted() {
 		d.telling = true
 		s.changing++
 		s.cfg.Control.Submit(j)
+	}
+	if s.clock.mono >= d.lookAt {
+		d.lookAt = s.clock.mono + departEvery
+		if len(rest) > 0 {
+			s.store.Checkpoint()
+		}
 	}
 }
 

@@ -53,3 +53,34 @@ func TestADeletedTopicIsGoneAfterTheCheckpointsThatLeaveNothingOfIt(t *testing.T
 		t.Errorf("%d topics were told, %d are kept", len(told), len(r.shards[1].departed.topics))
 	}
 }
+
+func TestABrokerThatWritesNothingForgetsDeletedTopicsToo(t *testing.T) {
+	tp := topic("a", core.Synced)
+	r := newRig(t, 2, tp)
+	told := 0
+	for _, s := range r.shards {
+		s.cfg.Gone = func(core.ShardID, []core.TopicID) { told++ }
+	}
+	f := r.open(0, 1)
+	want(t, r.append(f, part(tp, 1), makeBatch(-1, -1, -1, 1, 100)), core.Done, core.OK, 0)
+	r.pass(10 * time.Second)
+	r.do(f, func(fx *session.Effects) {
+		fx.Change = append(fx.Change, session.Change{Ticket: f.ticket(1), Command: core.Command{Kind: core.DeleteTopic, Topic: "a"}})
+	})
+	r.pass(departCheckpoints*departEvery - time.Second)
+	if told != 1 {
+		t.Errorf("%d shards have told; one may have something left", told)
+	}
+	r.pass(departEvery + 2*time.Second)
+	if n := r.shards[0].store.Stats().Checkpoints; n > 0 {
+		t.Errorf("a shard with nothing of it made %d checkpoints", n)
+	}
+	if told != 2 || len(r.shards[1].departed.topics) > 0 {
+		t.Errorf("%d shards have told; want both", told)
+	}
+	made, turns := r.shards[1].store.Stats().Checkpoints, r.turns()
+	r.pass(5 * time.Minute)
+	if now := r.shards[1].store.Stats().Checkpoints; now != made || r.turns()-turns > 2*11 {
+		t.Errorf("then %d checkpoints were made, in %d turns; nothing waits for them", now-made, r.turns()-turns)
+	}
+}

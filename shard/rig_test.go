@@ -55,6 +55,7 @@ type testLoop struct {
 	timer  time.Duration
 	paused map[core.ConnID]bool
 	pauses int
+	turns  int
 	closed []core.ConnID
 	sent   int
 }
@@ -241,6 +242,7 @@ func (r *rig) pump() {
 					l.timer = 0
 				}
 				l.rung, busy = false, true
+				l.turns++
 				r.shards[i].Wake()
 				r.shards[i].EndTurn()
 			}

@@ -70,6 +70,8 @@ type Shard struct {
 	stopping  stopping
 	stats     Stats
 	published atomic.Pointer[Stats]
+	// unpublished says that there were turns since, so the timer is set for the next time.
+	unpublished bool
 }
 
 // A loop that got no turn for a while (the process was stopped, or the machine slept) finds
@@ -255,7 +257,7 @@ func (s *Shard) EndTurn() {
 		s.store.Commit() // after the last append of the turn
 	}
 	s.finish()
-	if s.clock.mono-s.stats.At >= statsEvery {
+	if s.unpublished = s.clock.mono-s.stats.At < statsEvery; !s.unpublished {
 		s.publish()
 	}
 	s.bell()
@@ -271,10 +273,10 @@ func (s *Shard) EndTurn() {
 func (s *Shard) tick() {
 	if s.clock.mono >= s.tickAt {
 		if !s.stopping.over {
-			s.store.Tick()
 			s.tellDeparted()
+			s.store.Tick()
 		}
-		s.tickAt = s.clock.mono + s.store.NextTick()
+		s.tickAt = s.nextTick()
 		s.work()
 	}
 	if s.clock.mono < s.resumeAt {
@@ -292,11 +294,23 @@ func (s *Shard) tick() {
 	}
 }
 
+// nextTick is when the store's tick is due at the latest, as of this turn.
+func (s *Shard) nextTick() time.Duration {
+	at := s.clock.mono + s.store.NextTick()
+	if s.departing() {
+		at = min(at, s.departed.lookAt)
+	}
+	return at
+}
+
 // setTimer asks the loop for the earliest deadline. One that has become later is left:
 // a wake too many costs less than a timer set anew in every turn.
 func (s *Shard) setTimer() {
-	s.tickAt = min(s.tickAt, s.clock.mono+s.store.NextTick())
+	s.tickAt = min(s.tickAt, s.nextTick())
 	at := s.tickAt
+	if s.unpublished {
+		at = min(at, s.stats.At+statsEvery)
+	}
 	if d, ok := s.timers.next(); ok {
 		at = min(at, max(d, s.resumeAt))
 	}
@@ -344,6 +358,7 @@ func (e storeEvents) Failed(l *segment.Log, err error) {
 		}
 	} else {
 		s.stats.Failed = err.Error()
+		s.publish()
 		s.each(s.failAppends)
 		for m := s.release(); m != nil; m = s.release() {
 			s.refuse(m, core.ErrStorage)

@@ -33,8 +33,8 @@ type Stats struct {
 	Store       segment.Stats
 }
 
-// Stats returns the numbers of at most about a second ago. Any goroutine may call it.
-// An idle shard publishes when its store ticks.
+// Stats returns the numbers of at most about a second ago: a shard has a turn for them
+// after its last one. Any goroutine may call it.
 func (s *Shard) Stats() *Stats { return s.published.Load() }
 
 func (s *Shard) publish() {
