@@ -11,7 +11,7 @@ type Config struct {
 	OutMax     int           // bytes queued at which a connection is not read any more (1 MiB)
 	InMax      int           // bytes kept of a connection that is paused, before its reading stops (64 KiB)
 	FrameMax   int           // the largest frame that is put together (100 MiB)
-	HeldMax    int           // input kept of all connections of the loop; larger frames wait for room (256 MiB)
+	HeldMax    int           // input kept of all connections of the loop; above it large frames wait, and are put together one at a time (256 MiB)
 	Stalled    time.Duration // a peer that takes nothing for so long while bytes wait is closed (30 s)
 	Congestion string        // TCP congestion control; "" leaves the system's
 	OnError    func(error)   // for the log: why connections were closed by us, and what else fails; called on the loop
@@ -28,7 +28,6 @@ func (c *Config) defaults() {
 	set(&c.InMax, 64<<10)
 	set(&c.FrameMax, 100<<20)
 	set(&c.HeldMax, 256<<20)
-	c.HeldMax = max(c.HeldMax, 2*c.FrameMax) // else the largest frame might wait for ever
 	if c.Stalled <= 0 {
 		c.Stalled = 30 * time.Second
 	}

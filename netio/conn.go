@@ -54,6 +54,7 @@ type conn struct {
 	need    int
 	charge  int
 	waits   bool // in Loop.waiting
+	large   bool // has room for a frame above InMax; in Loop.large
 	heardAt time.Duration
 	endedAt time.Duration // when it became half open
 

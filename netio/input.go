@@ -101,16 +101,36 @@ func (l *Loop) claim(c *conn) {
 		return
 	}
 	c.heardAt = core.Mono()
-	more := c.need - c.charge
 	switch {
-	case more <= 0 || c.waits:
-	case l.held+more <= l.cfg.HeldMax && len(l.waiting) == 0:
-		l.setCharge(c, c.need)
+	case c.need <= c.charge || c.waits:
+	case l.fits(c) && len(l.waiting) == 0:
+		l.give(c)
 	default:
 		c.waits = true
 		l.waiting = append(l.waiting, c)
 		l.sweepSoon(c.heardAt + l.cfg.Stalled)
 	}
+}
+
+// fits says whether there is room for the frame that c waits for. The only large frame
+// always fits: on a machine with little memory for each of many loops HeldMax may be less
+// than the largest frame, and what small frames and those that wait keep would else hold
+// it back for ever.
+func (l *Loop) fits(c *conn) bool {
+	others := l.large
+	if c.large {
+		others--
+	}
+	return others == 0 || l.held+c.need-c.charge <= l.cfg.HeldMax
+}
+
+// give sets room aside.
+func (l *Loop) give(c *conn) {
+	if !c.large {
+		c.large = true
+		l.large++
+	}
+	l.setCharge(c, max(c.charge, c.need))
 }
 
 // makeRoom makes sure that n bytes fit behind what is kept. A frame gets all of its room
@@ -214,6 +234,10 @@ func (l *Loop) dropInput(c *conn) {
 	}
 	c.in, c.head, c.need = nil, 0, 0
 	l.setCharge(c, 0)
+	if c.large {
+		c.large = false
+		l.large--
+	}
 	if c.waits {
 		c.waits = false
 		l.waiting = slices.DeleteFunc(l.waiting, func(w *conn) bool { return w == c })
@@ -230,12 +254,12 @@ func (l *Loop) setCharge(c *conn, n int) {
 func (l *Loop) grant() {
 	for len(l.waiting) > 0 {
 		c := l.waiting[0]
-		if l.held+c.need-c.charge > l.cfg.HeldMax {
+		if !l.fits(c) {
 			return
 		}
 		l.waiting = slices.Delete(l.waiting, 0, 1)
 		c.waits = false
-		l.setCharge(c, max(c.charge, c.need))
+		l.give(c)
 		l.soon(c, dueResume)
 	}
 }

@@ -120,6 +120,45 @@ func TestUnfinishedFramesBounded(t *testing.T) {
 	}
 }
 
+// Where HeldMax is less than a frame, frames are put together one at a time, and each of
+// them is: none waits for ever, whatever small frames keep meanwhile.
+func TestLargeFramesOneAtATime(t *testing.T) {
+	const size = 4 << 20
+	s := serve(t, Config{FrameMax: size, HeldMax: 1 << 10})
+	small := s.dial() // keeps more than HeldMax all the time
+	if _, err := small.Write(frame(opCount, make([]byte, 50<<10)...)[:48<<10]); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "the small frame is kept", func() bool { return s.stats().Held > 1<<10 })
+	done := make(chan error, 5)
+	for range cap(done) {
+		c := s.dial()
+		go func() {
+			if _, err := c.Write(frame(opCount, make([]byte, size-5)...)); err != nil {
+				done <- err
+				return
+			}
+			_, err := io.ReadFull(c, make([]byte, 4))
+			done <- err
+		}()
+	}
+	for range cap(done) {
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+		if h := s.stats().Held; h > 2*size {
+			t.Errorf("%d bytes are held", h)
+		}
+	}
+	_ = small.Close()
+	await(t, "nothing is held any more", func() bool { return s.stats().Held == 0 })
+	s.do(func() {
+		if s.l.large != 0 {
+			t.Errorf("%d large frames are counted", s.l.large)
+		}
+	})
+}
+
 // Frames that do not grow are closed if others wait for their room.
 func TestStalledFrame(t *testing.T) {
 	s := serve(t, Config{FrameMax: 8 << 20, HeldMax: 16 << 20, Stalled: 100 * time.Millisecond})

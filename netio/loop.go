@@ -41,6 +41,7 @@ type Loop struct {
 	iov    [iovMax]unix.Iovec
 
 	held    int     // input kept or promised, of all connections
+	large   int     // connections that have room for a frame above InMax
 	waiting []*conn // unfinished frames that wait for room in held, in order
 	halves  []*conn // whose peers have ended their side
 

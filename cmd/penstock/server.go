@@ -260,9 +260,21 @@ func (s *server) lastOwners() map[core.PartitionID]core.ShardID {
 	return owners
 }
 
+// heldMax is what one of the loops may keep of unfinished requests: an eighth of the
+// memory is for those of all loops, and no loop needs more than half a GiB. A loop that
+// gets less than the largest request still puts one together at a time (netio), so the
+// bound of all is the eighth, or one request per loop if that is more.
+func heldMax(memory int64, loops int) int {
+	const most = 512 << 20
+	if memory <= 0 {
+		return 0 // unknown: netio's default
+	}
+	return int(min(max(memory/8/int64(loops), 1), most))
+}
+
 func (s *server) startShard(id core.ShardID, rec *segment.Recovery) error {
 	var lines sparing
-	loop, err := netio.NewLoop(netio.Config{FrameMax: s.cfg.RequestMax + 4, Congestion: s.cfg.Congestion, OnError: func(err error) {
+	loop, err := netio.NewLoop(netio.Config{FrameMax: s.cfg.RequestMax + 4, HeldMax: heldMax(perf.Memory(), s.facts.Shards), Congestion: s.cfg.Congestion, OnError: func(err error) {
 		if n, ok := lines.allow(core.Mono()); ok {
 			s.log.Warn("a connection was closed", "shard", id, "reason", err.Error(), "left_out", n)
 		}
