@@ -214,6 +214,52 @@ func TestAFullDiskWithABacklogRefusesAndIsRead(t *testing.T) {
 	g.check(1, 0)
 }
 
+// When the disk is full, and so the journal cannot be released and the arena not be
+// written, reading goes on, so that clients are told; a shutdown tries once more and ends.
+func TestAFullDiskStopsNeitherReadingNorAShutdown(t *testing.T) {
+	for _, d := range []core.Durability{core.Synced, core.OS} {
+		for _, space := range []bool{false, true} {
+			g := newRig(t, rand.New(rand.NewPCG(1, 87)), fakefs.New(), d, 2)
+			g.fill(0, 20, 900)
+			g.fs.SetFull(0)
+			err := error(nil)
+			for n := 0; err == nil && n < 10_000; n++ { // the writer stands still until nothing more goes in
+				err = g.append(n%2, 3000)
+				g.store.Commit()
+				for g.q[0].step() {
+				}
+			}
+			if !errors.Is(err, core.ErrBusy) || !g.store.Pressure() {
+				t.Fatalf("%v: %v, pressure %v", d, err, g.store.Pressure())
+			}
+			g.work(1000)
+			if g.failed != nil || g.relieved == 0 || g.store.Pressure() || !g.store.Stats().Full {
+				t.Fatalf("%v: failed %v, relieved %d times, pressure %v", d, g.failed, g.relieved, g.store.Pressure())
+			}
+			if err := g.append(0, 100); !errors.Is(err, core.ErrDiskFull) {
+				t.Fatalf("%v: appended to a full disk: %v", d, err)
+			}
+			if space {
+				g.fs.SetFull(-1)
+			}
+			ended := 0
+			g.store.Shutdown(func(err error) {
+				if ended++; errors.Is(err, core.ErrDiskFull) == space {
+					t.Errorf("%v, space %v: stopped with %v", d, space, err)
+				}
+			})
+			g.work(1000)
+			if ended != 1 {
+				t.Fatalf("%v, space %v: the shutdown ended %d times", d, space, ended)
+			}
+			g.fs = g.fs.Kill()
+			g.fs.SetFull(-1)
+			g.open()
+			g.adopt(false)
+		}
+	}
+}
+
 // A batch that would never fit into the arena beside another is refused for good.
 func TestABatchOfMoreThanHalfTheArenaIsTooLarge(t *testing.T) {
 	g := newRig(t, rand.New(rand.NewPCG(1, 82)), fakefs.New(), core.Synced, 1)

@@ -82,6 +82,7 @@ type Stats struct {
 	Looked               int64 // logs looked at by ticks, checkpoints and a writer that is behind
 	IndexBlocks          int   // in memory, beside those that grow
 	Segments             int   // with a descriptor
+	Full                 bool  // the disk is: appends are refused until a write succeeds
 }
 
 // Store keeps the logs of one shard. All methods are called on the loop.
@@ -126,6 +127,7 @@ type Store struct {
 	gonePlace []int // of removed logs, for the next checkpoint
 	retainPos int
 	stopping  func(error)
+	lastTry   bool // the shutdown has tried to write to a full disk
 	stats     Stats
 }
 
@@ -265,9 +267,8 @@ func (s *Store) room(size int) bool {
 func (s *Store) low() bool { return len(s.arena.free) < len(s.arena.chunks)/10+1 }
 
 // behind says that more is waiting for the writer than it takes from memory that the
-// processor still has in its cache: a larger backlog makes nothing faster. On a full disk
-// appends are refused instead, and clients must be read to be told.
-func (s *Store) behind() bool { return !s.full && s.arena.backlog > backlogMax }
+// processor still has in its cache: a larger backlog makes nothing faster.
+func (s *Store) behind() bool { return s.arena.backlog > backlogMax }
 
 // Commit ends a turn: it starts what is due and has no job under way.
 func (s *Store) Commit() {
@@ -396,12 +397,13 @@ func (s *Store) NextTick() time.Duration {
 // Checkpoint asks for a checkpoint although little has been appended since the last one.
 func (s *Store) Checkpoint() { s.sinceMark = max(s.sinceMark, s.cfg.CheckpointBytes) }
 
-// Pressure says to stop reading from producers: Relieved follows.
+// Pressure says to stop reading from producers: Relieved follows. While the disk is full
+// appends are refused, and clients must be read to be told.
 func (s *Store) Pressure() bool {
 	if s.low() {
 		s.arena.sweep()
 	}
-	p := s.failed == nil && (s.pending > pendingMax || s.behind() || s.low() || s.group.blocked)
+	p := s.failed == nil && !s.full && (s.pending > pendingMax || s.behind() || s.low() || s.group.blocked)
 	s.pressed = p
 	return p
 }
@@ -449,7 +451,7 @@ func (s *Store) finish() {
 		err = core.ErrDiskFull
 	}
 	s.stopping = nil
-	if err == nil {
+	if s.failed == nil {
 		s.failed = errStopped
 	}
 	done(errors.Join(err, s.close()))
@@ -475,6 +477,7 @@ func (l *Log) closeFiles() {
 func (s *Store) Stats() Stats {
 	st := s.stats
 	st.Chunks, st.ChunksFree, st.Logs, st.Pending = len(s.arena.chunks), len(s.arena.free), len(s.logs), s.pending
+	st.Full = s.full
 	st.IndexBlocks, st.Segments = s.cache.blocks.count, s.cache.segs.count
 	return st
 }

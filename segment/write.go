@@ -204,7 +204,9 @@ func (s *Store) startWrite() {
 	j.done, j.err, j.fatal = 0, nil, nil
 	j.drop = append(j.drop, s.drops...)
 	s.drops = s.drops[:0]
-	retry := !s.full || s.mono() >= s.retryAt || s.stopping != nil
+	last := s.full && s.stopping != nil && !s.lastTry
+	retry := !s.full || s.mono() >= s.retryAt || last
+	s.lastTry = s.lastTry || last
 	check := retry && (s.full || s.sinceMark >= s.cfg.CheckpointBytes || s.group.blocked || s.stopping != nil && s.quiet())
 	switch {
 	case check:
