@@ -1,8 +1,12 @@
 package perf
 
 import (
+	"io/fs"
 	"os"
+	"path"
 	"runtime"
+	"slices"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -21,34 +25,59 @@ func Kernel() string {
 	return unix.ByteSliceToString(u.Release[:])
 }
 
-// Memory is the machine's memory in bytes, or the cgroup's limit if that is smaller.
+// Memory is the machine's memory in bytes, or a limit of this process's cgroups if that
+// is smaller.
 func Memory() int64 {
 	var si unix.Sysinfo_t
 	if unix.Sysinfo(&si) != nil {
 		return 0
 	}
-	total := int64(si.Totalram) * int64(si.Unit)
-	for _, f := range []string{"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"} {
-		if n, ok := readInt(f); ok && n > 0 && n < total {
-			total = n
+	return memoryLimit(os.DirFS("/"), int64(si.Totalram)*int64(si.Unit))
+}
+
+// memoryLimit is the smallest of total and the limits of the process's cgroup and of all
+// above it. In a namespace of its own a cgroup's path is that of the host or "/", and its
+// files lie at the mount; so what is not found is looked for further up.
+//
+//	version 2: 0::/system.slice/x.service    /sys/fs/cgroup/system.slice/x.service/memory.max
+//	version 1: 4:memory:/docker/ab12         /sys/fs/cgroup/memory/docker/ab12/memory.limit_in_bytes
+func memoryLimit(root fs.FS, total int64) int64 {
+	lower := func(mount, cgroup, file string) {
+		for at := path.Join("/", cgroup); ; at = path.Dir(at) {
+			if n, ok := readInt(root, path.Join(mount, at, file)); ok && n > 0 && n < total {
+				total = n
+			}
+			if at == "/" {
+				return
+			}
+		}
+	}
+	const mount, limit, limit1 = "sys/fs/cgroup", "memory.max", "memory.limit_in_bytes"
+	lower(mount, "/", limit)
+	lower(mount+"/memory", "/", limit1)
+	b, _ := fs.ReadFile(root, "proc/self/cgroup")
+	for line := range strings.Lines(string(b)) {
+		id, rest, _ := strings.Cut(strings.TrimSpace(line), ":")
+		controllers, cgroup, _ := strings.Cut(rest, ":")
+		switch {
+		case id == "0" && controllers == "":
+			lower(mount, cgroup, limit)
+			lower(mount+"/unified", cgroup, limit)
+		case slices.Contains(strings.Split(controllers, ","), "memory"):
+			lower(mount+"/memory", cgroup, limit1)
 		}
 	}
 	return total
 }
 
-func readInt(path string) (int64, bool) {
-	b, err := os.ReadFile(path)
+// readInt reads a file that is a number; others, as "max", are none.
+func readInt(root fs.FS, name string) (int64, bool) {
+	b, err := fs.ReadFile(root, name)
 	if err != nil {
 		return 0, false
 	}
-	var n int64
-	for _, c := range strings.TrimSpace(string(b)) {
-		if c < '0' || c > '9' || n > 1<<60 {
-			return 0, false
-		}
-		n = n*10 + int64(c-'0')
-	}
-	return n, true
+	n, err := strconv.ParseInt(strings.TrimSpace(string(b)), 10, 64)
+	return n, err == nil
 }
 
 // FileSystem names the type of the file system that holds path, or its magic number.
