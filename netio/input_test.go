@@ -312,3 +312,18 @@ func TestOpenAndClose(t *testing.T) {
 		t.Errorf("a refused connection got %v, %v", b, err)
 	}
 }
+
+// What came during a pause is offered when it ends, also if the peer sends nothing more.
+func TestPauseOfAFewBytes(t *testing.T) {
+	s := serve(t, Config{})
+	c := s.dial()
+	if _, err := c.Write(append(frame(opPause), frame(opEcho, 1, 2, 3)...)); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "the echo is kept", func() bool { return s.stats().Held > 0 })
+	s.do(func() { s.l.Pause(s.paused[0], false) })
+	got := make([]byte, len(frame(opEcho, 1, 2, 3)))
+	if _, err := io.ReadFull(c, got); err != nil || !bytes.Equal(got, frame(opEcho, 1, 2, 3)) {
+		t.Error(got, err)
+	}
+}

@@ -30,6 +30,22 @@ func TestFlagsWinOverEnvironmentOverFileOverDefaults(t *testing.T) {
 	}
 }
 
+// Whoever can be reached from elsewhere, or might be, has to say --insecure.
+func TestOnlyLoopbackWithoutInsecure(t *testing.T) {
+	for addr, ok := range map[string]bool{"127.0.0.1:9092": true, "127.0.0.2:9092": true, "[::1]:9092": true, "localhost:9092": true,
+		":9092": false, "0.0.0.0:9092": false, "[::]:9092": false, "192.0.2.1:9092": false, "example.com:9092": false, "127.0.0.1.example.com:9092": false} {
+		if _, _, err := loadConfig("", nil, map[string]string{"kafka": addr}); (err == nil) != ok {
+			t.Errorf("kafka %s: %v", addr, err)
+		}
+		if _, _, err := loadConfig("", nil, map[string]string{"kafka": addr, "insecure": "true"}); err != nil {
+			t.Errorf("kafka %s, insecure: %v", addr, err)
+		}
+		if _, _, err := loadConfig("", nil, map[string]string{"admin": addr, "insecure": "true"}); (err == nil) != ok {
+			t.Errorf("admin %s: %v", addr, err)
+		}
+	}
+}
+
 func TestBadSettingsAreRefusedWithPlaceAndRemedy(t *testing.T) {
 	for text, want := range map[string]string{
 		"shardz: 3\n":                                  "penstock.yaml:1: the setting \"shardz\" is not known; did you mean shards?",

@@ -137,6 +137,61 @@ func TestKillLosesNothing(t *testing.T) {
 	}
 }
 
+// The clean marker is gone while a broker serves, so that a kill is seen as one.
+func TestCleanMarkerIsOfTheLastStop(t *testing.T) {
+	dir, arena := t.TempDir(), memoryDir(t)
+	marked := func() bool {
+		_, err := os.Stat(filepath.Join(dir, cleanMarker))
+		return err == nil
+	}
+	p := launch(t, small(dir, arena)...)
+	p.ready()
+	p.signal(syscall.SIGTERM)
+	if code := p.ended(); code != 0 || !marked() {
+		t.Fatalf("exit code %d, marker %v", code, marked())
+	}
+	p = launch(t, small(dir, arena)...)
+	if f := p.ready(); !f.Recovery.Clean || marked() {
+		t.Errorf("clean %v, marker %v", f.Recovery.Clean, marked())
+	}
+	p.kill()
+	if f := launch(t, small(dir, arena)...).ready(); f.Recovery.Clean {
+		t.Error("a kill counts as a clean stop")
+	}
+}
+
+// A disk that refuses the journal ends the broker, which says so; nothing is acknowledged
+// after that, and what had been is there at the next start.
+func TestStorageFailureEndsTheBroker(t *testing.T) {
+	dir, arena := t.TempDir(), memoryDir(t)
+	p := launch(t, small(dir, arena)...)
+	c := connect(t, p.ready().Listeners[0].Address)
+	if err := c.createTopic("t", 1, nil); err != nil {
+		t.Fatal(err)
+	}
+	base, err := c.produce("t", 0, oneBatch("kept"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	none := unix.Rlimit{Cur: 1, Max: 1} // every write beyond the first byte of a file fails with EFBIG
+	if err := unix.Prlimit(p.cmd.Process.Pid, unix.RLIMIT_FSIZE, &none, nil); err != nil {
+		t.Skipf("NOT PROVEN HERE: prlimit: %v", err)
+	}
+	if _, err := c.produce("t", 0, oneBatch("lost")); err == nil {
+		t.Error("acknowledged after the disk had failed")
+	}
+	if code := p.ended(); code != 1 || !strings.Contains(p.said(), "the storage has failed") {
+		t.Errorf("exit code %d: %s", code, p.said())
+	}
+	if _, err := os.Stat(filepath.Join(dir, cleanMarker)); err == nil {
+		t.Error("this was no clean stop")
+	}
+	c = connect(t, launch(t, small(dir, arena)...).ready().Listeners[0].Address)
+	if r, err := c.fetch("t", 0, base); err != nil || len(r.RecordBatches) == 0 {
+		t.Error("the acknowledged record is gone:", err)
+	}
+}
+
 // While a broker stops it is not ready, and says so.
 func TestNotReadyUnlessServing(t *testing.T) {
 	s := &server{}
