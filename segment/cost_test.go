@@ -253,3 +253,43 @@ func TestAnIdleWriteLeavesTheirChunksToLogsInUse(t *testing.T) {
 		t.Errorf("two seconds after the last append %d of %d chunks are free, %d of %d bytes written", st.ChunksFree, st.Chunks, st.Written, st.Appended)
 	}
 }
+
+// dirs counts how often a directory is made that was not there.
+type dirs struct {
+	*fakefs.FS
+	made  map[string]bool
+	calls int
+}
+
+func (d *dirs) MkdirAll(names ...string) error {
+	fresh := false
+	for _, n := range names {
+		fresh = fresh || !d.made[n]
+		d.made[n] = true
+	}
+	if fresh {
+		d.calls++
+	}
+	return d.FS.MkdirAll(names...)
+}
+
+// The directories of many new partitions are made in one call: each call costs a sync.
+func TestTheDirectoriesOfNewPartitionsAreMadeTogether(t *testing.T) {
+	const logs = 50
+	g := newRig(t, rand.New(rand.NewPCG(1, 74)), fakefs.New(), core.OS, logs)
+	d := &dirs{FS: g.fs, made: map[string]bool{}}
+	g.tune = func(c *segment.Config) { c.FS = d }
+	g.open()
+	before := d.calls
+	for i := range logs {
+		if err := g.append(i, 200); err != nil {
+			t.Fatal(err)
+		}
+	}
+	g.clock.now += 1100
+	g.store.Tick()
+	g.work(1000)
+	if st := g.store.Stats(); st.Written != st.Appended || d.calls-before != 1 {
+		t.Errorf("%d of %d bytes are written, after %d calls", st.Written, st.Appended, d.calls-before)
+	}
+}
