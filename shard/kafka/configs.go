@@ -24,6 +24,9 @@ func (s *Session) onDescribeConfigs(sl *slot, h *codec.Header) {
 	if !s.decode(req, h) {
 		return
 	}
+	req.Resources = once(req.Resources, func(r *kmsg.DescribeConfigsRequestResource) string {
+		return resourceKey(r.ResourceType, r.ResourceName)
+	})
 	resp := kmsg.NewPtrDescribeConfigsResponse()
 	for i := range req.Resources {
 		in := &req.Resources[i]
@@ -37,7 +40,7 @@ func (s *Session) onDescribeConfigs(sl *slot, h *codec.Header) {
 		default:
 			out.ErrorCode, out.ErrorMessage = codec.InvalidRequest, text("only topics and brokers have settings here")
 		}
-		if in.ConfigNames != nil {
+		if len(in.ConfigNames) > 0 { // none means all, as null does
 			out.Configs = slices.DeleteFunc(out.Configs, func(c kmsg.DescribeConfigsResponseResourceConfig) bool {
 				return !slices.Contains(in.ConfigNames, c.Name)
 			})
@@ -48,6 +51,10 @@ func (s *Session) onDescribeConfigs(sl *slot, h *codec.Header) {
 }
 
 func (s *Session) describeTopic(out *kmsg.DescribeConfigsResponseResource, req *kmsg.DescribeConfigsRequest) {
+	if !validName(out.ResourceName) {
+		out.ErrorCode, out.ErrorMessage = codec.InvalidTopicException, text(core.ErrInvalidTopic.String())
+		return
+	}
 	t := s.host.Catalog().Topic(out.ResourceName)
 	if t == nil {
 		out.ErrorCode, out.ErrorMessage = codec.UnknownTopicOrPartition, text(core.ErrUnknownTopic.String())
@@ -76,6 +83,9 @@ func (s *Session) describeTopic(out *kmsg.DescribeConfigsResponseResource, req *
 }
 
 func (s *Session) describeBroker(out *kmsg.DescribeConfigsResponseResource, req *kmsg.DescribeConfigsRequest) {
+	if out.ResourceName == "" {
+		return // what is set for all brokers while they run: nothing can be
+	}
 	if !s.isBroker(out.ResourceName) {
 		out.ErrorCode, out.ErrorMessage = codec.InvalidRequest, text("there is no broker "+out.ResourceName)
 		return
@@ -101,11 +111,8 @@ func (s *Session) describeBroker(out *kmsg.DescribeConfigsResponseResource, req 
 	}
 }
 
-// isBroker says whether name is a node of this view; "" means all of them.
+// isBroker says whether name is a node of this view.
 func (s *Session) isBroker(name string) bool {
-	if name == "" {
-		return true
-	}
 	for _, b := range s.brokers() {
 		if strconv.Itoa(int(b.node)) == name {
 			return true
@@ -129,35 +136,68 @@ func (s *Session) onAlterConfigs(sl *slot, h *codec.Header, fx *session.Effects)
 	}
 	resp := kmsg.NewPtrAlterConfigsResponse()
 	resp.Resources = make([]kmsg.AlterConfigsResponseResource, len(req.Resources))
-	twice := repeated(len(req.Resources), func(i int) string { return resourceKey(req.Resources[i].ResourceType, req.Resources[i].ResourceName) })
+	all := make([]alteration, len(req.Resources))
 	for i := range req.Resources {
 		in, out := &req.Resources[i], &resp.Resources[i]
 		out.ResourceType, out.ResourceName = in.ResourceType, in.ResourceName
-		if twice[resourceKey(in.ResourceType, in.ResourceName)] {
-			out.ErrorCode, out.ErrorMessage = codec.InvalidRequest, text(namedTwice)
-			continue
-		}
-		cmd := core.Command{Kind: core.AlterTopic, Topic: in.ResourceName, Set: map[string]*string{}, Replace: true, DryRun: req.ValidateOnly}
-		for k := range in.Configs {
-			cmd.Set[in.Configs[k].Name] = in.Configs[k].Value
-		}
-		s.alter(sl, in.ResourceType, cmd, &out.ErrorCode, &out.ErrorMessage, fx)
+		all[i] = alteration{in.ResourceType, in.ResourceName, &out.ErrorCode, &out.ErrorMessage}
 	}
+	s.alter(sl, all, func(i int, cmd *core.Command) (int16, *string) {
+		cmd.Replace, cmd.DryRun = true, req.ValidateOnly
+		return replacement(cmd, &req.Resources[i])
+	}, fx)
 	s.whenDone(sl, func(sl *slot) { s.answer(sl, resp) })
+}
+
+// replacement turns the settings of one resource into a set of values.
+func replacement(cmd *core.Command, in *kmsg.AlterConfigsRequestResource) (int16, *string) {
+	for i := range in.Configs {
+		c := &in.Configs[i]
+		if _, twice := cmd.Set[c.Name]; twice {
+			return codec.InvalidRequest, text(settingTwice(c.Name))
+		}
+		cmd.Set[c.Name] = c.Value
+	}
+	return codec.NoError, nil
 }
 
 func resourceKey(kind kmsg.ConfigResourceType, name string) string {
 	return strconv.Itoa(int(kind)) + name
 }
 
-// alter asks for the change of one resource.
-func (s *Session) alter(sl *slot, kind kmsg.ConfigResourceType, cmd core.Command, code *int16, why **string, fx *session.Effects) {
-	if kind != resourceTopic {
-		*code, *why = codec.InvalidRequest, text("only the settings of topics can be altered while the broker runs")
-		return
+func settingTwice(name string) string {
+	return "the request names the setting " + name + " more than once"
+}
+
+// alteration is one resource whose settings are to be altered, and where its result goes.
+type alteration struct {
+	kind kmsg.ConfigResourceType
+	name string
+	code *int16
+	why  **string
+}
+
+// alter asks for the changes that fill says, or refuses them.
+func (s *Session) alter(sl *slot, all []alteration, fill func(i int, cmd *core.Command) (int16, *string), fx *session.Effects) {
+	key := func(i int) string { return resourceKey(all[i].kind, all[i].name) }
+	twice := repeated(len(all), key)
+	for i := range all {
+		a := &all[i]
+		if twice[key(i)] {
+			*a.code, *a.why = codec.InvalidRequest, text(namedTwice)
+			continue
+		}
+		cmd := core.Command{Kind: core.AlterTopic, Topic: a.name, Set: map[string]*string{}, Edit: map[string]core.ListEdit{}}
+		if *a.code, *a.why = fill(i, &cmd); *a.code != codec.NoError {
+			continue
+		}
+		if a.kind != resourceTopic {
+			*a.code, *a.why = codec.InvalidRequest, text("only the settings of topics can be altered while the broker runs")
+			continue
+		}
+		t := s.expect(sl, func(c *session.Completion) { *a.code, *a.why = resultOf(c) })
+		fx.Change = append(fx.Change, session.Change{Ticket: t, Command: cmd})
 	}
-	t := s.expect(sl, func(c *session.Completion) { *code, *why = resultOf(c) })
-	fx.Change = append(fx.Change, session.Change{Ticket: t, Command: cmd})
 }
 
 // Operations of IncrementalAlterConfigs.
@@ -178,19 +218,16 @@ func (s *Session) onIncrementalAlterConfigs(sl *slot, h *codec.Header, fx *sessi
 	}
 	resp := kmsg.NewPtrIncrementalAlterConfigsResponse()
 	resp.Resources = make([]kmsg.IncrementalAlterConfigsResponseResource, len(req.Resources))
-	twice := repeated(len(req.Resources), func(i int) string { return resourceKey(req.Resources[i].ResourceType, req.Resources[i].ResourceName) })
+	all := make([]alteration, len(req.Resources))
 	for i := range req.Resources {
 		in, out := &req.Resources[i], &resp.Resources[i]
 		out.ResourceType, out.ResourceName = in.ResourceType, in.ResourceName
-		if twice[resourceKey(in.ResourceType, in.ResourceName)] {
-			out.ErrorCode, out.ErrorMessage = codec.InvalidRequest, text(namedTwice)
-			continue
-		}
-		cmd := core.Command{Kind: core.AlterTopic, Topic: in.ResourceName, Set: map[string]*string{}, Edit: map[string]core.ListEdit{}, DryRun: req.ValidateOnly}
-		if out.ErrorCode, out.ErrorMessage = operations(&cmd, in); out.ErrorCode == codec.NoError {
-			s.alter(sl, in.ResourceType, cmd, &out.ErrorCode, &out.ErrorMessage, fx)
-		}
+		all[i] = alteration{in.ResourceType, in.ResourceName, &out.ErrorCode, &out.ErrorMessage}
 	}
+	s.alter(sl, all, func(i int, cmd *core.Command) (int16, *string) {
+		cmd.DryRun = req.ValidateOnly
+		return operations(cmd, &req.Resources[i])
+	}, fx)
 	s.whenDone(sl, func(sl *slot) { s.answer(sl, resp) })
 }
 
@@ -200,7 +237,7 @@ func operations(cmd *core.Command, in *kmsg.IncrementalAlterConfigsRequestResour
 		c := &in.Configs[i]
 		_, twice := cmd.Set[c.Name]
 		if _, edited := cmd.Edit[c.Name]; twice || edited {
-			return codec.InvalidRequest, text("the request names the setting " + c.Name + " more than once")
+			return codec.InvalidRequest, text(settingTwice(c.Name))
 		}
 		switch {
 		case c.Op == opDelete || c.Op == opSet && c.Value == nil:

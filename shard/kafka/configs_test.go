@@ -171,7 +171,7 @@ func TestWhatAnAdminRequestNamesTwiceIsRefusedAndTheRestIsDone(t *testing.T) {
 			t.Errorf("%s: %d", name, codes)
 		}
 	}
-	if len(f.commands) != 2 {
-		t.Errorf("%d resources were altered", len(f.commands))
+	if len(f.commands) != 4 {
+		t.Errorf("%d commands, want one of each that is not refused, but for the deletion", len(f.commands))
 	}
 }

@@ -10,7 +10,7 @@ import (
 
 // CreateTopics (19), versions 2 to 7. Partitions and replication factor -1 are the
 // defaults; a replication factor other than 1 is refused, and so is an assignment that
-// names a replica that is not one of ours. Settings that are not honoured are
+// says anything else than what is so anyway. Settings that are not honoured are
 // INVALID_CONFIG. From version 5 on the answer holds the topic's settings.
 func (s *Session) onCreateTopics(sl *slot, h *codec.Header, fx *session.Effects) {
 	req := kmsg.NewPtrCreateTopicsRequest()
@@ -23,7 +23,7 @@ func (s *Session) onCreateTopics(sl *slot, h *codec.Header, fx *session.Effects)
 	for i := range req.Topics {
 		in, out := &req.Topics[i], &resp.Topics[i]
 		*out = kmsg.NewCreateTopicsResponseTopic()
-		out.Topic, out.NumPartitions, out.ReplicationFactor = in.Topic, -1, -1
+		out.Topic, out.NumPartitions, out.ReplicationFactor, out.Configs = in.Topic, -1, -1, []kmsg.CreateTopicsResponseTopicConfig{}
 		cmd, code, why := s.createCommand(in)
 		if twice[in.Topic] {
 			code, why = codec.InvalidRequest, namedTwice
@@ -69,10 +69,13 @@ func (s *Session) createCommand(in *kmsg.CreateTopicsRequestTopic) (cmd core.Com
 		if in.NumPartitions != -1 || in.ReplicationFactor != -1 {
 			return cmd, codec.InvalidRequest, "an assignment excludes a number of partitions and a replication factor"
 		}
+		assigned := make([]bool, n)
 		for i := range in.ReplicaAssignment {
-			if len(in.ReplicaAssignment[i].Replicas) != 1 {
-				return cmd, codec.InvalidReplicaAssignment, core.ErrInvalidReplication.String()
+			a := &in.ReplicaAssignment[i]
+			if a.Partition < 0 || int(a.Partition) >= n || assigned[a.Partition] || !s.assignable(a.Replicas) {
+				return cmd, codec.InvalidReplicaAssignment, notAssignable
 			}
+			assigned[a.Partition] = true
 		}
 		cmd.Partitions = int32(n)
 	} else if in.ReplicationFactor != 1 && in.ReplicationFactor != -1 {
@@ -81,7 +84,7 @@ func (s *Session) createCommand(in *kmsg.CreateTopicsRequestTopic) (cmd core.Com
 	for i := range in.Configs {
 		c := &in.Configs[i]
 		if _, twice := cmd.Set[c.Name]; twice {
-			return cmd, codec.InvalidRequest, "the request names the setting " + c.Name + " more than once"
+			return cmd, codec.InvalidRequest, settingTwice(c.Name)
 		}
 		if c.Value == nil {
 			return cmd, codec.InvalidConfig, "the setting " + c.Name + " has no value"
@@ -89,6 +92,16 @@ func (s *Session) createCommand(in *kmsg.CreateTopicsRequestTopic) (cmd core.Com
 		cmd.Set[c.Name] = c.Value
 	}
 	return cmd, codec.NoError, ""
+}
+
+// notAssignable says what an assignment of replicas may be.
+const notAssignable = "partitions are placed by the broker: an assignment may only name its one node, once for each new partition"
+
+// assignable says whether an assignment of one partition says what is so anyway: that it
+// has one replica, on the only broker that this view has. Where a view has several, the
+// catalog's writer chooses among them.
+func (s *Session) assignable(replicas []int32) bool {
+	return s.cores() <= 1 && len(replicas) == 1 && replicas[0] == int32(s.node(0))
 }
 
 func (s *Session) describeCreated(out *kmsg.CreateTopicsResponseTopic, t *core.Topic) {

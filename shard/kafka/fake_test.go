@@ -37,7 +37,7 @@ type fake struct {
 	refuse       core.Code           // of appends
 	refuseRead   map[int32]core.Code // of partitions, by index
 	refuseChange core.Code
-	commands     []core.Command // that alter
+	commands     []core.Command // but for those that allocate producer ids
 	service      func(*session.Call) session.Completion
 
 	deadline time.Duration // that the session has set
@@ -204,11 +204,8 @@ func (f *fake) read(r *session.Read) session.Completion {
 		c.Outcome, c.Code = core.Refused, code
 		return c
 	}
-	if r.Epoch != -1 && r.Epoch != 3 {
-		c.Outcome, c.Code = core.Refused, core.ErrFencedLeaderEpoch
-		if r.Epoch > 3 {
-			c.Code = core.ErrUnknownLeaderEpoch
-		}
+	if code := epochError(r.Epoch); code != core.OK {
+		c.Outcome, c.Code = core.Refused, code
 		return c
 	}
 	if r.From < l.start || r.From > l.end {
@@ -232,6 +229,17 @@ func (f *fake) read(r *session.Read) session.Completion {
 	return c
 }
 
+// epochError judges the leader epoch that a client knows; ours is 3.
+func epochError(e core.Epoch) core.Code {
+	switch {
+	case e == -1 || e == 3:
+		return core.OK
+	case e < 3:
+		return core.ErrFencedLeaderEpoch
+	}
+	return core.ErrUnknownLeaderEpoch
+}
+
 // holding is how many bytes that were given out have not been released.
 func (f *fake) holding() (n int) {
 	for i := range f.extents {
@@ -246,6 +254,9 @@ func (f *fake) query(q *session.Query) session.Completion {
 	l := f.log(q.Partition)
 	c := session.Completion{Ticket: q.Ticket, LogStart: l.start, HighWatermark: l.end, LastStable: l.end, End: l.end, Epoch: 3, Base: -1, Timestamp: -1, Size: 11}
 	if code := f.refuseRead[q.Partition.Index]; code != core.OK {
+		return session.Completion{Ticket: q.Ticket, Outcome: core.Refused, Code: code}
+	}
+	if code := epochError(q.Epoch); code != core.OK {
 		return session.Completion{Ticket: q.Ticket, Outcome: core.Refused, Code: code}
 	}
 	switch q.Kind {
@@ -278,10 +289,17 @@ func (f *fake) change(ch *session.Change) session.Completion {
 	switch cmd.Kind {
 	case core.AlterTopic:
 		f.commands = append(f.commands, *cmd)
+	case core.CreatePartitions:
+		if t := f.catalog.Topic(cmd.Topic); t == nil {
+			r.Code, r.Text = core.ErrUnknownTopic, "there is no topic "+cmd.Topic
+		} else if f.commands = append(f.commands, *cmd); int(cmd.Partitions) <= len(t.Partitions) {
+			r.Code, r.Text = core.ErrInvalidPartitions, "the number can only grow"
+		}
 	case core.AllocateProducerID:
 		f.pid++
 		r.ProducerID = f.pid
 	case core.CreateTopic:
+		f.commands = append(f.commands, *cmd)
 		set := map[string]string{}
 		for k, v := range cmd.Set {
 			set[k] = *v

@@ -93,7 +93,7 @@ func (s *Session) onFetch(sl *slot, h *codec.Header, fx *session.Effects) {
 	if req.MaxWaitMs <= 0 {
 		f.over = true
 	}
-	if req.SessionEpoch > 0 || req.SessionID != 0 && req.SessionEpoch >= 0 {
+	if req.SessionEpoch != 0 && req.SessionEpoch != -1 { // those end the session named, if any; others go on with it
 		f.refused = codec.FetchSessionIDNotFound
 		s.answerFetch(sl)
 		return

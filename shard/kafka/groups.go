@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"encoding/binary"
+	"slices"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -182,6 +183,12 @@ func readAnswer(code int16, resp kmsg.Response, version int16, body []byte) int1
 }
 
 func (s *Session) splitOffsetFetch(sl *slot, h *codec.Header, req *kmsg.OffsetFetchRequest, fx *session.Effects) {
+	whole := map[string]bool{} // asked for all that there is
+	req.Groups = slices.DeleteFunc(req.Groups, func(g kmsg.OffsetFetchRequestGroup) bool {
+		again := g.Topics == nil && whole[g.Group]
+		whole[g.Group] = whole[g.Group] || g.Topics == nil
+		return again
+	})
 	resp := kmsg.NewPtrOffsetFetchResponse()
 	resp.Groups = make([]kmsg.OffsetFetchResponseGroup, len(req.Groups))
 	for i := range req.Groups {
@@ -201,6 +208,7 @@ func (s *Session) splitOffsetFetch(sl *slot, h *codec.Header, req *kmsg.OffsetFe
 }
 
 func (s *Session) splitDescribe(sl *slot, h *codec.Header, req *kmsg.DescribeGroupsRequest, fx *session.Effects) {
+	req.Groups = once(req.Groups, func(g *string) string { return *g })
 	resp := kmsg.NewPtrDescribeGroupsResponse()
 	resp.Groups = make([]kmsg.DescribeGroupsResponseGroup, len(req.Groups))
 	for i := range req.Groups {

@@ -1,6 +1,8 @@
 package kafka
 
 import (
+	"slices"
+
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	codec "github.com/penstock/penstock/codec/kafka"
@@ -16,9 +18,10 @@ const (
 	clusterOperations = 1<<5 | 1<<7 | 1<<8 | 1<<9 | 1<<10 | 1<<11 | 1<<12       // create, alter to settings, idempotent write
 )
 
-// Metadata (3), versions 0 to 13. Topics by name or id, in the view of the listener. A
-// topic that does not exist is made if the request and the broker allow it, and the
-// answer waits for it.
+// Metadata (3), versions 0 to 13. Topics by name or, from 12 on, by id, in the view of the
+// listener; each once, however often it is named: a small request may not have an answer
+// without bound. A topic that does not exist is made if the request and the broker allow
+// it, and the answer waits for it.
 func (s *Session) onMetadata(sl *slot, h *codec.Header, fx *session.Effects) {
 	req := kmsg.NewPtrMetadataRequest()
 	if !s.decode(req, h) {
@@ -33,21 +36,18 @@ func (s *Session) onMetadata(sl *slot, h *codec.Header, fx *session.Effects) {
 		return
 	}
 	create := s.opt.AutoCreate && (h.Version < 4 || req.AllowAutoTopicCreation)
+	req.Topics = once(req.Topics, func(t *kmsg.MetadataRequestTopic) string { return string(t.TopicID[:]) + nameOf(t) })
 	resp.Topics = make([]kmsg.MetadataResponseTopic, len(req.Topics))
 	for i := range req.Topics {
 		t := &req.Topics[i]
 		out := &resp.Topics[i]
-		id := core.TopicID(t.TopicID)
-		if !id.IsZero() && t.Topic == nil {
-			*out = s.metadataByID(id)
-			continue
-		}
-		name := ""
-		if t.Topic != nil {
-			name = *t.Topic
-		}
+		id, name := core.TopicID(t.TopicID), nameOf(t)
 		found := s.host.Catalog().Topic(name)
 		switch {
+		case h.Version < 12 && (!id.IsZero() || t.Topic == nil): // these versions have ids, but do not ask by them
+			*out = missingTopic(name, codec.InvalidRequest)
+		case !id.IsZero():
+			*out = s.metadataByID(id)
 		case found != nil:
 			*out = s.topicMetadata(found)
 		case !validName(name):
@@ -59,6 +59,26 @@ func (s *Session) onMetadata(sl *slot, h *codec.Header, fx *session.Effects) {
 		}
 	}
 	s.whenDone(sl, func(sl *slot) { s.answerMetadata(sl, req, resp) })
+}
+
+func nameOf(t *kmsg.MetadataRequestTopic) string {
+	if t.Topic == nil {
+		return ""
+	}
+	return *t.Topic
+}
+
+// once drops what a request names again.
+func once[T any](list []T, name func(e *T) string) []T {
+	seen := make(map[string]bool, len(list))
+	return slices.DeleteFunc(list, func(e T) bool {
+		key := name(&e)
+		if seen[key] {
+			return true
+		}
+		seen[key] = true
+		return false
+	})
 }
 
 func (s *Session) autoCreate(sl *slot, name string, out *kmsg.MetadataResponseTopic, fx *session.Effects) {

@@ -134,7 +134,6 @@ func (s *Session) produceTimeUp(sl *slot) {
 			out.Error, out.Message = codec.RequestTimedOut, core.ErrTimeout.String()
 		}
 	}
-	p.failed = true
 	s.produced(sl)
 }
 

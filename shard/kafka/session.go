@@ -197,7 +197,8 @@ func keep[T any](s []T, max int) []T {
 	return s[:0]
 }
 
-// route is the one list of the APIs.
+// route is the one list of the APIs. It is a switch and not a table, since what is called
+// through a table moves the header to the heap, once per request.
 func (s *Session) route(sl *slot, h *codec.Header, fx *session.Effects) {
 	switch h.Key {
 	case codec.Produce:

@@ -88,8 +88,10 @@ func TestEveryOutcomeOfAnAppendIsAnErrorThatClientsKnow(t *testing.T) {
 }
 
 func TestAnAssignmentOfReplicasMaySayOnlyWhatIsSoAnyway(t *testing.T) {
-	one, two := kmsg.CreateTopicsRequestTopicReplicaAssignment{Replicas: []int32{1}}, kmsg.CreateTopicsRequestTopicReplicaAssignment{Replicas: []int32{1, 2}}
 	type assignment = []kmsg.CreateTopicsRequestTopicReplicaAssignment
+	to := func(partition int32, nodes ...int32) kmsg.CreateTopicsRequestTopicReplicaAssignment {
+		return kmsg.CreateTopicsRequestTopicReplicaAssignment{Partition: partition, Replicas: nodes}
+	}
 	for _, c := range []struct {
 		partitions int32
 		factor     int16
@@ -98,10 +100,17 @@ func TestAnAssignmentOfReplicasMaySayOnlyWhatIsSoAnyway(t *testing.T) {
 		want       int16
 		made       int32
 	}{
-		{-1, -1, assignment{one, one}, nil, 0, 2},
-		{-1, -1, assignment{one, two}, nil, 39, -1},
-		{2, -1, assignment{one, one}, nil, 42, -1},
-		{-1, 1, assignment{one}, nil, 42, -1},
+		{-1, -1, assignment{to(1, 1), to(0, 1)}, nil, 0, 2},
+		{-1, -1, assignment{to(0, 1), to(1, 1, 2)}, nil, 39, -1},
+		{-1, -1, assignment{to(0, 1, 1)}, nil, 39, -1},
+		{-1, -1, assignment{to(0)}, nil, 39, -1},
+		{-1, -1, assignment{to(0, 2)}, nil, 39, -1},           // there is no such broker
+		{-1, -1, assignment{to(0, 1), to(2, 1)}, nil, 39, -1}, // and partition 1?
+		{-1, -1, assignment{to(1, 1)}, nil, 39, -1},
+		{-1, -1, assignment{to(-1, 1)}, nil, 39, -1},
+		{-1, -1, assignment{to(0, 1), to(0, 1)}, nil, 39, -1},
+		{2, -1, assignment{to(0, 1), to(1, 1)}, nil, 42, -1},
+		{-1, 1, assignment{to(0, 1)}, nil, 42, -1},
 		{1, 1, nil, []kmsg.CreateTopicsRequestTopicConfig{{Name: "retention.ms", Value: text("1")}, {Name: "retention.ms", Value: text("2")}}, 42, -1},
 		{1, 1, nil, []kmsg.CreateTopicsRequestTopicConfig{{Name: "retention.ms"}}, 40, -1},
 	} {
@@ -111,6 +120,51 @@ func TestAnAssignmentOfReplicasMaySayOnlyWhatIsSoAnyway(t *testing.T) {
 		req.Topics = []kmsg.CreateTopicsRequestTopic{{Topic: "n", NumPartitions: c.partitions, ReplicationFactor: c.factor, ReplicaAssignment: c.assigned, Configs: c.configs}}
 		if r := f.ask(req, 7).(*kmsg.CreateTopicsResponse).Topics[0]; r.ErrorCode != c.want || r.NumPartitions != c.made || (r.ErrorMessage == nil) != (c.want == 0) {
 			t.Errorf("%+v: %+v", c, r)
+		}
+	}
+}
+
+// Where the view has several brokers the catalog's writer chooses among them, and an
+// assignment would be a wish that nobody keeps.
+func TestAnAssignmentAmongTheCoresIsRefused(t *testing.T) {
+	f := newFake(t, coreListener, Options{})
+	f.topic("t", 0, 1)
+	req := kmsg.NewPtrCreateTopicsRequest()
+	assigned := kmsg.CreateTopicsRequestTopicReplicaAssignment{Replicas: []int32{1001}}
+	req.Topics = []kmsg.CreateTopicsRequestTopic{{Topic: "n", NumPartitions: -1, ReplicationFactor: -1, ReplicaAssignment: []kmsg.CreateTopicsRequestTopicReplicaAssignment{assigned}}}
+	if r := f.ask(req, 7).(*kmsg.CreateTopicsResponse).Topics[0]; r.ErrorCode != 39 {
+		t.Errorf("%+v", r)
+	}
+	if code := createPartitions(f, "t", 3, false, []int32{1001}); code != 39 {
+		t.Errorf("CreatePartitions: %d", code)
+	}
+}
+
+func createPartitions(f *fake, topic string, count int32, dry bool, assigned ...[]int32) int16 {
+	req := kmsg.NewPtrCreatePartitionsRequest()
+	req.ValidateOnly = dry
+	rt := kmsg.CreatePartitionsRequestTopic{Topic: topic, Count: count}
+	for _, replicas := range assigned {
+		rt.Assignment = append(rt.Assignment, kmsg.CreatePartitionsRequestTopicAssignment{Replicas: replicas})
+	}
+	req.Topics = append(req.Topics, rt)
+	return f.ask(req, 3).(*kmsg.CreatePartitionsResponse).Topics[0].ErrorCode
+}
+
+func TestNewPartitionsMayBeAssignedOnlyAsTheyAreAnyway(t *testing.T) {
+	type assigned = [][]int32
+	for _, c := range []struct {
+		count    int32
+		assigned assigned
+		want     int16
+	}{
+		{4, nil, 0}, {4, assigned{{1}, {1}}, 0}, {4, assigned{{1}}, 39}, {4, assigned{{1}, {1}, {1}}, 39}, {4, assigned{{1}, {2}}, 39},
+		{4, assigned{{1}, {1, 1}}, 39}, {4, assigned{{1}, {}}, 39}, {1, assigned{{1}}, 37},
+	} {
+		f := newFake(t, normalListener, Options{})
+		f.topic("t", 0, 1)
+		if got := createPartitions(f, "t", c.count, false, c.assigned...); got != c.want {
+			t.Errorf("%+v: %d", c, got)
 		}
 	}
 }

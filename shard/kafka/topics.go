@@ -58,7 +58,7 @@ func (s *Session) onDeleteTopics(sl *slot, h *codec.Header, fx *session.Effects)
 }
 
 // CreatePartitions (37), versions 0 to 3. The number can only grow. There is a result
-// for every topic. An assignment may only say what is so anyway: one replica each.
+// for every topic. An assignment may only say what is so anyway, for each new partition.
 func (s *Session) onCreatePartitions(sl *slot, h *codec.Header, fx *session.Effects) {
 	req := kmsg.NewPtrCreatePartitionsRequest()
 	if !s.decode(req, h) {
@@ -75,12 +75,8 @@ func (s *Session) onCreatePartitions(sl *slot, h *codec.Header, fx *session.Effe
 			out.ErrorCode, out.ErrorMessage = codec.InvalidRequest, text(namedTwice)
 			continue
 		}
-		bad := false
-		for k := range in.Assignment {
-			bad = bad || len(in.Assignment[k].Replicas) != 1
-		}
-		if bad {
-			out.ErrorCode, out.ErrorMessage = codec.InvalidReplicaAssignment, text(core.ErrInvalidReplication.String())
+		if !s.assignableNew(in) {
+			out.ErrorCode, out.ErrorMessage = codec.InvalidReplicaAssignment, text(notAssignable)
 			continue
 		}
 		t := s.expect(sl, func(c *session.Completion) { out.ErrorCode, out.ErrorMessage = resultOf(c) })
@@ -91,7 +87,24 @@ func (s *Session) onCreatePartitions(sl *slot, h *codec.Header, fx *session.Effe
 	s.whenDone(sl, func(sl *slot) { s.answer(sl, resp) })
 }
 
-// DeleteRecords (21), versions 0 to 2. -1 is the high watermark.
+// assignableNew says whether there is no assignment, or one for each of the new partitions
+// that says what is so anyway. A topic that does not exist, or a number that does not
+// grow, is refused by the catalog's writer.
+func (s *Session) assignableNew(in *kmsg.CreatePartitionsRequestTopic) bool {
+	t := s.host.Catalog().Topic(in.Topic)
+	if in.Assignment == nil || t == nil || int(in.Count) <= len(t.Partitions) {
+		return true
+	}
+	for i := range in.Assignment {
+		if !s.assignable(in.Assignment[i].Replicas) {
+			return false
+		}
+	}
+	return len(in.Assignment) == int(in.Count)-len(t.Partitions)
+}
+
+// DeleteRecords (21), versions 0 to 2. -1 is the high watermark. Of internal topics nothing
+// is deleted.
 func (s *Session) onDeleteRecords(sl *slot, h *codec.Header, fx *session.Effects) {
 	req := kmsg.NewPtrDeleteRecordsRequest()
 	if !s.decode(req, h) {
@@ -111,7 +124,7 @@ func (s *Session) onDeleteRecords(sl *slot, h *codec.Header, fx *session.Effects
 			case partitionError(topic, p.Partition) != codec.NoError:
 				p.ErrorCode = codec.UnknownTopicOrPartition
 			case topic.Internal:
-				p.ErrorCode = codec.PolicyViolation
+				p.ErrorCode = codec.InvalidTopicException
 			default:
 				t := s.expect(sl, func(c *session.Completion) {
 					if p.ErrorCode = errnoOf(c); p.ErrorCode == codec.NoError {

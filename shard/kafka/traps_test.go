@@ -291,16 +291,6 @@ func TestFetchErrorsArePerPartitionAndAnswerAtOnce(t *testing.T) {
 	}
 }
 
-func TestAFetchSessionThatWeDoNotHaveIsNotFound(t *testing.T) {
-	f := newFake(t, normalListener, Options{})
-	topic := f.topic("t", 0)
-	req := fetchOf("t", topic.ID, 0, 1, 0)
-	req.SessionID, req.SessionEpoch = 5, 1
-	if resp := f.ask(req, 12).(*kmsg.FetchResponse); resp.ErrorCode != 70 {
-		t.Fatal(resp.ErrorCode)
-	}
-}
-
 func TestATopicDeletedUnderAPendingFetchIsUnknown(t *testing.T) {
 	f := newFake(t, normalListener, Options{})
 	topic := f.topic("t", 0)
