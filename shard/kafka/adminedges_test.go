@@ -102,7 +102,7 @@ func TestMetadataAsksByIdFromVersion12OnWhateverTheNameSays(t *testing.T) {
 		found   string
 	}{
 		{12, topic.ID, nil, 0, "t"}, {12, topic.ID, text("u"), 0, "t"}, {12, core.TopicID{9}, text("t"), 100, ""}, {12, core.TopicID{}, text("u"), 0, "u"},
-		{11, topic.ID, text("t"), 42, "t"}, {10, topic.ID, nil, 42, ""}, {11, core.TopicID{}, text("u"), 0, "u"},
+		{11, topic.ID, text("t"), 42, "t"}, {10, topic.ID, nil, 42, ""}, {11, core.TopicID{}, nil, 42, ""}, {11, core.TopicID{}, text("u"), 0, "u"},
 	} {
 		req := kmsg.NewPtrMetadataRequest()
 		req.Topics = []kmsg.MetadataRequestTopic{{TopicID: c.id, Topic: c.name}}

@@ -240,10 +240,10 @@ func operations(cmd *core.Command, in *kmsg.IncrementalAlterConfigsRequestResour
 			return codec.InvalidRequest, text(settingTwice(c.Name))
 		}
 		switch {
-		case c.Op == opDelete || c.Op == opSet && c.Value == nil:
+		case c.Op == opDelete:
 			cmd.Set[c.Name] = nil
 		case c.Op == opSet:
-			cmd.Set[c.Name] = c.Value
+			cmd.Set[c.Name] = c.Value // null is the default, too
 		case c.Op != opAppend && c.Op != opSubtract:
 			return codec.InvalidRequest, text("there is no such operation on a setting")
 		case !isList(c.Name):
