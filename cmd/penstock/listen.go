@@ -124,7 +124,7 @@ func (s *server) listen() error {
 		l.Start()
 	}
 	s.stopped = make(chan struct{})
-	go s.tellRefusals(s.stopped)
+	go s.watch(s.stopped)
 	s.facts.Security = "off, loopback only: nobody is authenticated yet; --kafka HOST:9092 --insecure opens it to a network that is trusted"
 	if !loopback(s.cfg.Kafka) {
 		s.facts.Security = "INSECURE: everybody who reaches " + s.cfg.Kafka + " may read, write and delete everything"
@@ -182,6 +182,9 @@ func (s *server) isReady() error {
 		if f := sh.Stats().Failed; f != "" {
 			return fmt.Errorf("shard %d acknowledges nothing any more: %s", i, f)
 		}
+	}
+	if diskFull(r.shards) {
+		return fmt.Errorf("the disk of %s is full, so nothing is taken in: %s", s.disk.dir, fullRemedy)
 	}
 	return nil
 }
