@@ -232,7 +232,7 @@ func serve(cfg *config) error {
 	case sig := <-signals:
 		log.Warn("stopped at once: what was acknowledged is safe; the next start replays the journal", "signal", sig.String())
 	case <-time.After(stopPatience):
-		log.Warn("stopped after waiting: what was acknowledged is safe; the next start replays the journal", "waited", stopPatience.String())
+		return fmt.Errorf("stop: not done after %s, so it was cut off: what was acknowledged is safe, and the next start replays the journal", stopPatience)
 	}
 	return nil
 }
