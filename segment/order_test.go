@@ -1,0 +1,120 @@
+package segment_test
+
+import (
+	"errors"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/penstock/penstock/core"
+	"github.com/penstock/penstock/segment/fakefs"
+)
+
+// What a failed sync covered looks as if it were in the file, and a second sync of it
+// reports success. Recovery writes again what it verified, so that its own sync counts.
+func TestWhatAFailedSyncCoveredIsWrittenAgainByRecovery(t *testing.T) {
+	g := newRig(t, rand.New(rand.NewPCG(1, 90)), fakefs.New(), core.OS, 1)
+	g.fill(0, 20, 900)
+	for range 3 { // it is in the segment, and in no arena
+		g.clock.now += 1100
+		g.store.Tick()
+		g.work(1000)
+	}
+	if st := g.store.Stats(); st.Written != st.Appended || st.ChunksFree != st.Chunks {
+		t.Fatalf("%+v", st)
+	}
+	g.fs.FailNth(fakefs.OpSync, 1, errors.New("input/output error"))
+	g.store.Checkpoint()
+	g.store.Commit()
+	g.work(1000)
+	if g.failed == nil || g.fs.Pending() {
+		t.Fatal("no sync has failed")
+	}
+	g.fs = g.fs.Kill()
+	g.open()
+	g.adopt(false)
+	end := g.logs[0].End()
+	g.fs = g.fs.Crash(g.r)
+	g.open() // refuses a quarantined log
+	if got := g.logs[0].End(); got != end {
+		t.Errorf("a power cut after a recovery: the log ends at %d, want %d", got, end)
+	}
+}
+
+// A log that becomes synced has an unsynced past. A group above it is durable when the
+// past is, and not when the group is.
+func TestDurableDoesNotMoveOverAnUnsyncedPast(t *testing.T) {
+	g := newRig(t, rand.New(rand.NewPCG(1, 91)), fakefs.New(), core.OS, 1)
+	if err := g.append(0, 900); err != nil {
+		t.Fatal(err)
+	}
+	synced := g.cfg
+	synced.Durability = core.Synced
+	g.store.SetConfig(g.logs[0], synced)
+	if err := g.append(0, 900); err != nil {
+		t.Fatal(err)
+	}
+	g.store.Commit()
+	for g.q[0].step() {
+	}
+	if g.store.Stats().Commits != 1 || g.logs[0].Durable() != 0 {
+		t.Fatalf("after %d commits and no sync of the segment, durable is %d", g.store.Stats().Commits, g.logs[0].Durable())
+	}
+	g.work(1000)
+	if g.logs[0].Durable() != g.logs[0].End() {
+		t.Fatalf("all is synced, and durable is %d of %d", g.logs[0].Durable(), g.logs[0].End())
+	}
+	g.fs = g.fs.Crash(g.r)
+	g.open()
+	g.adopt(true)
+}
+
+// An index file proves that its segment was synced, so it is written after that: a power
+// cut at any call of a checkpoint puts no log in quarantine.
+func TestAPowerCutAtACheckpointLeavesNoIndexOfWhatWasNotSynced(t *testing.T) {
+	for n := 1; ; n++ {
+		g := newRig(t, rand.New(rand.NewPCG(uint64(n), 92)), fakefs.New(), core.OS, 1)
+		g.cfg.SegmentBytes = 8 << 10
+		g.open()
+		g.fill(0, 40, 900)
+		g.clock.now += 1100
+		g.store.Tick()
+		g.work(1000)
+		before := g.store.Stats().Checkpoints
+		g.fs.CutAt(n)
+		g.store.Checkpoint()
+		g.store.Commit()
+		g.work(1000)
+		whole := g.failed == nil && g.store.Stats().Checkpoints > before
+		g.fs = g.fs.Crash(g.r)
+		g.open() // refuses a quarantined log
+		g.check(0, 0)
+		if whole {
+			if n < 5 {
+				t.Fatalf("a checkpoint of %d calls", n)
+			}
+			return
+		}
+	}
+}
+
+// When logs in use have almost all chunks, all are written and taken back: nothing else
+// would, and reading would stop for ever.
+func TestLogsInUseThatHaveAllChunksGiveThemBack(t *testing.T) {
+	const logs = 120 // of 127 chunks
+	for _, d := range []core.Durability{core.Synced, core.OS} {
+		g := newRig(t, rand.New(rand.NewPCG(1, 93)), fakefs.New(), d, logs)
+		for i := range logs {
+			if err := g.append(i, 200); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if !g.store.Pressure() {
+			t.Fatalf("%d of %d chunks are free, and reading goes on", g.store.Stats().ChunksFree, g.store.Stats().Chunks)
+		}
+		g.store.Commit()
+		g.work(1000)
+		if st := g.store.Stats(); st.ChunksFree != st.Chunks || g.relieved == 0 || g.store.Pressure() {
+			t.Errorf("%v: %d of %d chunks are free, relieved %d times", d, st.ChunksFree, st.Chunks, g.relieved)
+		}
+	}
+}
