@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"hash/crc32"
+	"io"
 	"io/fs"
 	"math"
 
@@ -229,7 +230,8 @@ func writeArenaID(fsys FS, dir string, a arenaID) error {
 	return errors.Join(err, f.Close())
 }
 
-// readArenaID reads it; a size of 0 says that there is none that checks out.
+// readArenaID reads it; a size of 0 says that there is none that checks out. One that
+// cannot be read is an error: to go on without the arena loses what only it holds.
 func readArenaID(fsys FS, dir string) (a arenaID, err error) {
 	f, err := fsys.Open(dir+"/"+arenaIDName, ReadOnly)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -239,7 +241,10 @@ func readArenaID(fsys FS, dir string) (a arenaID, err error) {
 		return a, err
 	}
 	var b [aidSize]byte
-	n, _ := f.ReadAt(b[:], 0)
+	n, err := f.ReadAt(b[:], 0)
+	if err != nil && !errors.Is(err, io.EOF) { // a short file was not written to its end
+		return a, errors.Join(err, f.Close())
+	}
 	le := binary.LittleEndian
 	if n == len(b) && string(b[:8]) == aidMagic && crc32.Checksum(b[:96], castagnoli) == le.Uint32(b[96:]) {
 		a = arenaID{int64(le.Uint64(b[8:])), [16]byte(b[16:32]), [bootMax]byte(b[32:96])}

@@ -94,39 +94,44 @@ func (g *rig) tryOpen() error {
 // it: the broker refuses or stops, and after the next start everything acknowledged is
 // there, byte for byte, whether the process died or the power went.
 func TestTheNthFailureOfEveryCallLosesNothingAcknowledged(t *testing.T) {
-	boom := errors.New("input/output error")
 	for _, op := range fakefs.Ops() {
-		for n, step := 1, 1; ; n, step = n+step, step+step/2 {
-			name := fmt.Sprintf("%s/%d", op, n)
-			r := rand.New(rand.NewPCG(uint64(n), 80))
-			g := newRig(t, r, fakefs.New(), core.Durability(n%2), 3)
-			g.fill(1, 30, 900)
-			g.stop()
-			g.fs = g.fs.Kill()
-			g.fs.FailNth(op, n, boom)
-			if g.tryOpen() == nil {
-				g.life()
-			}
-			pending := g.fs.Pending()
-			g.fs.FailNth(op, 0, nil)
-			power := r.IntN(2) == 0
-			if power {
-				g.fs = g.fs.Crash(r)
-			} else {
-				g.fs = g.fs.Kill()
-			}
-			if err := g.tryOpen(); err != nil {
-				t.Fatalf("%s, power %v: the start after it: %v", name, power, err)
-			}
-			g.adopt(power)
-			if t.Failed() {
-				t.Fatalf("%s, power %v", name, power)
-			}
-			if pending {
-				break // no more calls of the kind than that
+		for _, durability := range []core.Durability{core.Synced, core.OS} {
+			for n := 1; failNth(t, op, n, durability); n++ {
 			}
 		}
 	}
+}
+
+// failNth says whether there was such a call.
+func failNth(t *testing.T, op fakefs.Op, n int, durability core.Durability) bool {
+	r := rand.New(rand.NewPCG(uint64(n), 80))
+	g := newRig(t, r, fakefs.New(), durability, 3)
+	g.fill(1, 30, 900)
+	if durability == core.Synced {
+		g.stop() // else the arena alone holds what was appended
+	}
+	g.fs = g.fs.Kill()
+	g.fs.FailNth(op, n, errors.New("input/output error"))
+	if g.tryOpen() == nil {
+		g.life()
+	}
+	pending := g.fs.Pending()
+	g.fs.FailNth(op, 0, nil)
+	power := durability == core.Synced && r.IntN(2) == 0
+	if power {
+		g.fs = g.fs.Crash(r)
+	} else {
+		g.fs = g.fs.Kill()
+	}
+	name := fmt.Sprintf("%s/%d, %s, power %v", op, n, durability, power)
+	if err := g.tryOpen(); err != nil {
+		t.Fatalf("%s: the start after it: %v", name, err)
+	}
+	g.adopt(power)
+	if t.Failed() {
+		t.Fatal(name)
+	}
+	return !pending
 }
 
 // When the arena is taken, appends are busy and reading stops; when readers and the disk
