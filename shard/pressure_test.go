@@ -86,6 +86,30 @@ func TestBodiesUnderWayAreBoundedAndOneLargerBodyGoesAlone(t *testing.T) {
 	}
 }
 
+// A small request for which there is credit waits behind the large ones for which there is
+// none: requests of a connection reach a partition in their order.
+func TestASmallRequestDoesNotOvertakeParkedOnes(t *testing.T) {
+	tp := topic("t", core.OS)
+	r := newRig(t, 2, tp)
+	f := r.open(0, 1)
+	large, small := makeBatch(-1, -1, -1, 1, 1<<20), makeBatch(-1, -1, -1, 1, 10)
+	r.do(f, func(fx *session.Effects) {
+		for i := range 12 {
+			fx.Append = append(fx.Append, session.Append{Ticket: f.ticket(uint32(i)), Partition: part(tp, 1), Batch: large})
+		}
+		fx.Append = append(fx.Append, session.Append{Ticket: f.ticket(12), Partition: part(tp, 1), Batch: small})
+	})
+	r.pump()
+	if len(f.answers) != 13 {
+		t.Fatalf("%d of 13 answers", len(f.answers))
+	}
+	for i, c := range f.answers {
+		if c.Ticket != f.ticket(uint32(i)) || c.Base != core.Offset(i) {
+			t.Errorf("answer %d: %+v", i, c)
+		}
+	}
+}
+
 func TestWaitsTakeNoCredit(t *testing.T) {
 	tp := topic("t", core.OS)
 	r := newRig(t, 2, tp)
