@@ -1,0 +1,144 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// DefaultBroker is where a broker listens that was started without configuration.
+const DefaultBroker = "127.0.0.1:9092"
+
+// Conn is how a verb reaches a broker. It speaks the Kafka protocol and nothing else, so
+// that any Kafka broker will do.
+type Conn struct {
+	Brokers []string
+	Timeout time.Duration // of a whole verb that does not follow a topic
+	options []string
+	file    string
+}
+
+// Flags adds the flags of a connection.
+func (c *Conn) Flags(cmd *cobra.Command) {
+	def := DefaultBroker
+	if v := os.Getenv("PENSTOCK_BROKERS"); v != "" {
+		def = v
+	}
+	f := cmd.Flags()
+	f.StringSliceVarP(&c.Brokers, "brokers", "b", strings.Split(def, ","), "brokers to begin with, `host:port,…` (PENSTOCK_BROKERS)")
+	f.DurationVar(&c.Timeout, "timeout", 10*time.Second, "give up after so long")
+	f.StringArrayVarP(&c.options, "option", "X", nil, "a client property as kcat and Java name it, `key=value` (repeatable)")
+	f.StringVar(&c.file, "client-config", "", "`file` of client properties")
+}
+
+// Context ends with the timeout.
+func (c *Conn) Context(cmd *cobra.Command) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(cmd.Context(), c.Timeout)
+}
+
+// Client makes a client. Nothing is dialled yet.
+func (c *Conn) Client(opts ...kgo.Opt) (*kgo.Client, error) {
+	props, err := c.properties()
+	if err != nil {
+		return nil, err
+	}
+	base := []kgo.Opt{kgo.SeedBrokers(c.seeds()...), kgo.ClientID("penstock"), kgo.RetryTimeout(c.Timeout), kgo.DialTimeout(min(c.Timeout, 5*time.Second)), kgo.WithLogger(nil)}
+	more, err := propertyOptions(props)
+	if err != nil {
+		return nil, err
+	}
+	cl, err := kgo.NewClient(append(append(base, more...), opts...)...)
+	if err != nil {
+		return nil, Usage("%w", err)
+	}
+	return cl, nil
+}
+
+// Admin makes a client for administration.
+func (c *Conn) Admin(opts ...kgo.Opt) (*kadm.Client, error) {
+	cl, err := c.Client(opts...)
+	if err != nil {
+		return nil, err
+	}
+	return kadm.NewClient(cl), nil
+}
+
+// Unreachable puts the address into an error that came before any answer, and says what
+// to try.
+func (c *Conn) Unreachable(err error) error {
+	if err == nil || ExitCode(err) != ExitUnreachable {
+		return err
+	}
+	at := strings.Join(c.seeds(), ", ")
+	return Fail(ExitUnreachable, "no broker answers at %s: %w; start one with penstock serve, or name another with --brokers (penstock doctor %s looks closer)", at, err, c.seeds()[0])
+}
+
+func (c *Conn) seeds() []string {
+	out := make([]string, len(c.Brokers))
+	for i, b := range c.Brokers {
+		if out[i] = strings.TrimSpace(b); !strings.Contains(b, ":") {
+			out[i] += ":9092"
+		}
+	}
+	return out
+}
+
+// properties are those of the file, and over them those of -X.
+func (c *Conn) properties() (map[string]string, error) {
+	props := map[string]string{}
+	if c.file != "" {
+		b, err := os.ReadFile(c.file)
+		if err != nil {
+			return nil, fmt.Errorf("read the client properties: %w", err)
+		}
+		for i, line := range strings.Split(string(b), "\n") {
+			line = strings.TrimSpace(line)
+			if line == "" || line[0] == '#' || line[0] == '!' {
+				continue
+			}
+			k, v, ok := strings.Cut(line, "=")
+			if !ok {
+				return nil, Fail(ExitConfig, "%s:%d: %q is not key=value", c.file, i+1, line)
+			}
+			props[strings.TrimSpace(k)] = strings.TrimSpace(v)
+		}
+	}
+	for _, o := range c.options {
+		k, v, ok := strings.Cut(o, "=")
+		if !ok {
+			return nil, Usage("-X %q is not key=value", o)
+		}
+		props[strings.TrimSpace(k)] = strings.TrimSpace(v)
+	}
+	if b := props["bootstrap.servers"] + props["metadata.broker.list"]; b != "" {
+		c.Brokers = strings.Split(b, ",")
+	}
+	return props, nil
+}
+
+// propertyNames are the client properties that are honoured; any other is refused, so
+// that nothing is read and ignored.
+var propertyNames = []string{"bootstrap.servers", "metadata.broker.list", "client.id", "security.protocol"}
+
+func propertyOptions(props map[string]string) (opts []kgo.Opt, err error) {
+	for k, v := range props {
+		switch k {
+		case "bootstrap.servers", "metadata.broker.list": // seen to above
+		case "client.id":
+			opts = append(opts, kgo.ClientID(v))
+		case "security.protocol":
+			if !strings.EqualFold(v, "plaintext") {
+				return nil, Fail(ExitConfig, "security.protocol=%s is not supported: this version connects in plaintext only", v)
+			}
+		default:
+			return nil, Fail(ExitConfig, "the client property %q is not supported%s", k, Hint(k, propertyNames, "supported are "+strings.Join(propertyNames, ", ")))
+		}
+	}
+	return opts, nil
+}
