@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -35,6 +36,18 @@ func (c *Conn) Flags(cmd *cobra.Command) {
 	f.DurationVar(&c.Timeout, "timeout", 10*time.Second, "give up after so long")
 	f.StringArrayVarP(&c.options, "option", "X", nil, "a client property as kcat and Java name it, `key=value` (repeatable)")
 	f.StringVar(&c.file, "client-config", "", "`file` of client properties")
+	SetSection(cmd, SectionConnection, "brokers", "timeout", "option", "client-config")
+	f.SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
+		switch name { // the words of Kafka's tools
+		case "bootstrap-server", "bootstrap-servers":
+			name = "brokers"
+		case "command-config":
+			name = "client-config"
+		}
+		return pflag.NormalizedName(name)
+	})
+	_ = cmd.RegisterFlagCompletionFunc("brokers", CompleteNothing) // the flags are there
+	_ = cmd.RegisterFlagCompletionFunc("option", CompleteWords(propertyNames...))
 }
 
 // Context ends with the timeout.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os"
 	"strings"
 	"syscall"
 
@@ -122,10 +121,4 @@ func FlagError(cmd *cobra.Command, err error) error {
 		return Usage("%w; %s --help lists the flags", err, cmd.CommandPath())
 	}
 	return Usage("%w%s", err, Hint(name, flagNames(cmd), cmd.CommandPath()+" --help lists the flags"))
-}
-
-// IsTerminal says whether a file is one.
-func IsTerminal(f *os.File) bool {
-	st, err := f.Stat()
-	return err == nil && st.Mode()&os.ModeCharDevice != 0
 }

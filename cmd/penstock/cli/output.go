@@ -25,6 +25,8 @@ var formats = []string{"text", "wide", "json", "jsonl", "yaml"}
 func (o *Output) Flags(cmd *cobra.Command) {
 	o.Format = "text"
 	cmd.Flags().VarP(o, "output", "o", "form of the answer: text, wide, json, jsonl or yaml")
+	SetSection(cmd, SectionOutput, "output")
+	_ = cmd.RegisterFlagCompletionFunc("output", CompleteWords(formats...)) // the flag is there
 }
 
 // String, Set and Type are those of a flag.
