@@ -13,8 +13,8 @@ const (
 	Mixed    = "mixed" // producers at their rate, and consumers that read from the beginning as fast as they can
 )
 
-// Workload is one load. The zero value of a field means its default (see Defaults).
-// Sizes are in bytes.
+// Workload is one load. New gives one with the defaults of its kind; Check says whether
+// the fields fit together. Sizes are in bytes.
 type Workload struct {
 	Name string `json:"name" yaml:"name"`
 	Doc  string `json:"doc,omitempty" yaml:"doc,omitempty"`
