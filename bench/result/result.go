@@ -35,6 +35,7 @@ type Result struct {
 	Load        Usage             `json:"load"`             // of the process that makes the load
 	Broker      *Usage            `json:"broker,omitempty"` // where it is local and can be seen
 	Notes       []string          `json:"notes,omitempty"`  // what makes the figures less than they seem
+	Asserted    []Outcome         `json:"assertions,omitempty"`
 }
 
 // Target is the broker.
@@ -58,19 +59,32 @@ type Flow struct {
 	BytesS   float64 `json:"bytes_per_second"`
 }
 
-// Latency is one kind of latency, in ns.
+// Names of latencies.
+const (
+	ProduceLatency  = "produce"    // to the acknowledgement
+	FetchLatency    = "fetch"      // to the answer
+	EndToEndLatency = "end to end" // to the arrival at the consumer
+)
+
+// Latency is one kind of latency, in ns. Who makes a result fills Name, Hist and, if it
+// can, Intervals; Finish fills the rest.
 type Latency struct {
-	Name string                  `json:"name"`      // produce, fetch or end to end
+	Name string                  `json:"name"`
 	Hist *hdrhistogram.Histogram `json:"-"`         // merged from those of the load's cores
 	Data string                  `json:"histogram"` // the same, in HdrHistogram's V2 compressed base64 form
-	P50  int64                   `json:"p50_ns"`
-	P90  int64                   `json:"p90_ns"`
-	P99  int64                   `json:"p99_ns"`
-	P999 int64                   `json:"p999_ns"`
-	P4   int64                   `json:"p9999_ns"`
-	Max  int64                   `json:"max_ns"`
-	Mean float64                 `json:"mean_ns"`
-	N    int64                   `json:"count"`
+
+	// Intervals are what Hist was merged from by time, one about every second, each with
+	// its start and end time. They go into the .hlog and not into the JSON.
+	Intervals []*hdrhistogram.Histogram `json:"-"`
+
+	P50  int64   `json:"p50_ns"`
+	P90  int64   `json:"p90_ns"`
+	P99  int64   `json:"p99_ns"`
+	P999 int64   `json:"p999_ns"`
+	P4   int64   `json:"p9999_ns"`
+	Max  int64   `json:"max_ns"`
+	Mean float64 `json:"mean_ns"`
+	N    int64   `json:"count"`
 }
 
 // Second is one interval of the run, about a second. Those of the warm-up have Warm.
