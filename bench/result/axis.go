@@ -32,6 +32,9 @@ func (a *axis) pos(v float64) float64 {
 	return math.Round(10*plotUnits*(v-lo)/(hi-lo)) / 10
 }
 
+// End says that a mark stands at the right end, where its label must not stick out.
+func (t tick) End() bool { return t.Pos > 97 }
+
 func (a *axis) mark(v float64, label string, minor bool) {
 	a.ticks = append(a.ticks, tick{a.pos(v) / plotUnits * 100, label, minor})
 }
@@ -119,8 +122,8 @@ func shortDuration(ns float64) string {
 // ninesAxis is the axis of percentiles: each step to the right is ten times rarer.
 func ninesAxis(nines float64) axis {
 	a := axis{max: max(math.Ceil(nines), 2)}
-	a.mark(0, "0 %", false)
-	a.mark(math.Log10(2), "50 %", true)
+	a.mark(0, "0 %", true)
+	a.mark(math.Log10(2), "50 %", false)
 	label := "9"
 	for i := 1.0; i <= a.max; i++ {
 		switch {
@@ -133,7 +136,7 @@ func ninesAxis(nines float64) axis {
 		default:
 			label += "9"
 		}
-		a.mark(i, label+" %", false)
+		a.mark(i, label+" %", i != 2 && i != a.max && (i != 4 || a.max < 6))
 	}
 	return a
 }

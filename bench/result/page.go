@@ -84,12 +84,17 @@ func (r *Result) writePage(b *bytes.Buffer) error {
 	return p.write(b)
 }
 
-// title is the name of the workload, or what it does.
+// title is the name of the workload, or its kind in words.
 func (r *Result) title() string {
-	if r.Workload.Name != "" {
+	switch {
+	case r.Workload.Name != "":
 		return r.Workload.Name
+	case r.Workload.Kind == workload.EndToEnd:
+		return "End to end"
+	case r.Workload.Kind == "":
+		return "Workload"
 	}
-	return workloadText(&r.Workload)
+	return strings.ToUpper(r.Workload.Kind[:1]) + r.Workload.Kind[1:]
 }
 
 func (r *Result) lead() []string {
@@ -167,7 +172,7 @@ func (r *Result) tiles() []tile {
 	}
 	if v, ok := r.cpuPerGB(); ok {
 		n, u, _ := strings.Cut(CPUTime(v), " ")
-		out = append(out, tile{"broker CPU per GB", n, u, fmt.Sprintf("%.2f CPUs used", r.Broker.CPUSeconds/r.Seconds)})
+		out = append(out, tile{"CPU per GB", n, u, fmt.Sprintf("broker, %.2f CPUs", r.Broker.CPUSeconds/r.Seconds)})
 	}
 	return append(out, tile{"errors", grouped(r.Produced.Errors + r.Consumed.Errors), "", ""})
 }

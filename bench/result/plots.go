@@ -39,6 +39,7 @@ func (r *Result) overTime(id, title string, y axis) *chart {
 	}
 	if from, _ := r.measured(); from > 0 && r.Series[0].Warm {
 		c.shade(0, from, "warm-up")
+		c.XLabel += " (shaded: warm-up, not counted)"
 	}
 	return c
 }
@@ -82,7 +83,7 @@ func (r *Result) throughputPlot() *chart {
 		c.Lines = append(c.Lines, line{Name: "rate asked for", Color: 7, Style: "dash", Path: c.path([]float64{c.x.min, c.x.max}, []float64{asked, asked})})
 	}
 	if top(produced) > 0 {
-		c.add(line{Name: "produced", Color: 0}, xs, produced, text(func(s Second) (int64, int64) { return s.Produced, s.ProducedB }))
+		c.add(line{Name: "produced", Color: 0, Style: "wide"}, xs, produced, text(func(s Second) (int64, int64) { return s.Produced, s.ProducedB }))
 	}
 	if top(consumed) > 0 {
 		c.add(line{Name: "consumed", Color: 1}, xs, consumed, text(func(s Second) (int64, int64) { return s.Consumed, s.ConsumedB }))
@@ -244,7 +245,7 @@ func (r *Result) coresPlot() *chart {
 	c.YTicks = nil
 	c.YLabel = "busy share, 0 to 100 % of each CPU, by whatever process"
 	if c.StripHeight = 56; n > 4 {
-		c.StripHeight = max(12, 240/n)
+		c.StripHeight = max(16, 240/n)
 	}
 	xs := times(r.Series)
 	for i := range n {
