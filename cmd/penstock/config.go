@@ -11,6 +11,7 @@ import (
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
 
+	"github.com/penstock/penstock/cmd/penstock/cli"
 	"github.com/penstock/penstock/core"
 	"github.com/penstock/penstock/shard/kafka"
 )
@@ -202,6 +203,9 @@ func readEnviron(environ []string, values map[string]value) error {
 			continue
 		}
 		name, ok := byEnv[k]
+		if k == cli.BrokersVariable {
+			continue // it is for the other verbs
+		}
 		if !ok {
 			return fmt.Errorf("the environment variable %s sets nothing that is known%s", k, core.DidYouMean(k, known))
 		}

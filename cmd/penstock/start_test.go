@@ -14,6 +14,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/penstock/penstock/cmd/penstock/cli"
 )
 
 // refused starts a broker that must not start: it ends with a code, and its one message
@@ -66,17 +68,17 @@ func TestStartRefusedWithCauseAndRemedy(t *testing.T) {
 			[]string{"listen on 192.0.2.1:9092", "cannot assign", "--kafka"}},
 		"the data directory is a file": {1, small(file, arena),
 			[]string{"make the data directory", file, "--data"}},
-		"others could reach the port": {exitConfig, small(t.TempDir(), arena, "--kafka", "0.0.0.0:9092"),
+		"others could reach the port": {cli.ExitConfig, small(t.TempDir(), arena, "--kafka", "0.0.0.0:9092"),
 			[]string{"0.0.0.0:9092", "nobody is authenticated", "127.0.0.1", "--insecure"}},
-		"an unknown key in the file": {exitConfig, small(t.TempDir(), arena, "--config", config),
+		"an unknown key in the file": {cli.ExitConfig, small(t.TempDir(), arena, "--config", config),
 			[]string{config + ":2", `"shard"`, "did you mean shards?"}},
-		"no file": {exitConfig, small(t.TempDir(), arena, "--config", file+".yaml"),
+		"no file": {cli.ExitConfig, small(t.TempDir(), arena, "--config", file+".yaml"),
 			[]string{"read the configuration", file + ".yaml", "no such file"}},
-		"an unknown flag": {exitUsage, small(t.TempDir(), arena, "--shard", "3"),
+		"an unknown flag": {cli.ExitUsage, small(t.TempDir(), arena, "--shard", "3"),
 			[]string{"--shard", "did you mean --shards?", "penstock serve --help lists"}},
-		"an unknown command": {exitUsage, []string{"server"},
-			[]string{`"server"`, "serve", "penstock --help"}},
-		"a value out of range": {exitConfig, small(t.TempDir(), arena, "--shards", "1000"),
+		"an unknown command": {cli.ExitUsage, []string{"server"},
+			[]string{`"penstock server"`, "did you mean serve?", "penstock --help"}},
+		"a value out of range": {cli.ExitConfig, small(t.TempDir(), arena, "--shards", "1000"),
 			[]string{"shards (flag)", "from 0 to 256"}},
 		"no room for the arenas": {1, small(t.TempDir(), arena, "--arena", "64GiB", "--shards", "256"),
 			[]string{"need 16384 GiB in " + arena, "free", "--arena smaller", "--arena-dir"}},

@@ -16,6 +16,9 @@ import (
 // DefaultBroker is where a broker listens that was started without configuration.
 const DefaultBroker = "127.0.0.1:9092"
 
+// BrokersVariable is the variable of the environment that --brokers begins with.
+const BrokersVariable = "PENSTOCK_BROKERS"
+
 // Conn is how a verb reaches a broker. It speaks the Kafka protocol and nothing else, so
 // that any Kafka broker will do.
 type Conn struct {
@@ -28,11 +31,11 @@ type Conn struct {
 // Flags adds the flags of a connection.
 func (c *Conn) Flags(cmd *cobra.Command) {
 	def := DefaultBroker
-	if v := os.Getenv("PENSTOCK_BROKERS"); v != "" {
+	if v := os.Getenv(BrokersVariable); v != "" {
 		def = v
 	}
 	f := cmd.Flags()
-	f.StringSliceVarP(&c.Brokers, "brokers", "b", strings.Split(def, ","), "brokers to begin with, `host:port,…` (PENSTOCK_BROKERS)")
+	f.StringSliceVarP(&c.Brokers, "brokers", "b", strings.Split(def, ","), "brokers to begin with, `host:port,…` ("+BrokersVariable+")")
 	f.DurationVar(&c.Timeout, "timeout", 10*time.Second, "give up after so long")
 	f.StringArrayVarP(&c.options, "option", "X", nil, "a client property as kcat and Java name it, `key=value` (repeatable)")
 	f.StringVar(&c.file, "client-config", "", "`file` of client properties")

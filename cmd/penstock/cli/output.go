@@ -12,6 +12,8 @@ import (
 	"github.com/goccy/go-yaml"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/penstock/penstock/core"
 )
 
 // Output is the form of a verb's answer.
@@ -39,7 +41,7 @@ func (o *Output) Set(v string) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("a form is one of %s%s", strings.Join(formats, ", "), strings.TrimSuffix(Hint(v, formats, ""), "; "))
+	return fmt.Errorf("a form is one of %s%s", strings.Join(formats, ", "), core.DidYouMean(v, formats))
 }
 
 // Text says that the answer is for a person.
