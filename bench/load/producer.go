@@ -149,7 +149,11 @@ type Producer struct {
 	next  atomic.Int64
 	sent  atomic.Int64 // batches
 	slots map[int]*slot
+	over  atomic.Bool
 }
+
+// Over says whether Run has ended.
+func (p *Producer) Over() bool { return p.over.Load() }
 
 // slot is the schedule of one partition: its n-th batch is due at a fixed time, whoever
 // sends it and whatever happened to those before.
@@ -161,6 +165,7 @@ type slot struct {
 
 // Run sends until Stop or the Limit, and returns when all answers are there.
 func (p *Producer) Run(ctx context.Context) {
+	defer p.over.Store(true)
 	p.next.Store(int64(p.Next))
 	p.slots = map[int]*slot{}
 	mean := 0.0
@@ -183,6 +188,9 @@ func (p *Producer) Run(ctx context.Context) {
 
 func (p *Producer) reached() bool { return p.Limit > 0 && p.sent.Load() >= p.Limit }
 
+// lateMin is how long a batch must have waited to count as kept back.
+const lateMin = 50 * time.Millisecond
+
 // late counts what was due when it was stopped and has not been sent: its latency is at
 // least what it has waited. To leave it out would hide the stall that kept it.
 func (p *Producer) late() {
@@ -190,7 +198,8 @@ func (p *Producer) late() {
 	p.Meter.Lock()
 	defer p.Meter.Unlock()
 	for _, s := range p.slots {
-		for ; s.due <= end; s.due += s.period {
+		// What became due in the last moment was not kept by a stall.
+		for ; s.due <= end-float64(lateMin); s.due += s.period {
 			n := int64(p.Batches[0].Records)
 			p.Meter.Count().Unsent += n
 			p.Meter.Latency(ProduceLatency, int64(end-s.due), 1)

@@ -135,7 +135,7 @@ func (o *ombWorkload) settle() error {
 	}
 	if w.Backlog > 0 {
 		w.Kind = Mixed
-		o.note("consumerBacklogSizeGB: the run ends after testDurationMinutes, not when the backlog is drained, and consumers that reach the end begin again")
+		o.note("consumerBacklogSizeGB: the run ends after testDurationMinutes, not when the backlog is drained")
 	}
 	if w.Topics > 1 && w.Groups > 0 {
 		o.note("each of the %d groups has %d members that share out all %d topics; there, each member reads one topic", w.Groups, w.Consumers/w.Groups, w.Topics)

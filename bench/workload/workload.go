@@ -10,7 +10,7 @@ const (
 	Produce  = "produce"
 	Consume  = "consume"
 	EndToEnd = "e2e"   // one load of producers and consumers; latency from the intended send to the arrival
-	Mixed    = "mixed" // producers at their rate, and consumers that read from the beginning as fast as they can
+	Mixed    = "mixed" // producers at their rate, and consumers that read all there is as fast as they can
 )
 
 // Workload is one load. New gives one with the defaults of its kind; Check says whether

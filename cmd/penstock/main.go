@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/penstock/penstock/cmd/penstock/bench"
 	"github.com/penstock/penstock/cmd/penstock/cli"
 	verbs "github.com/penstock/penstock/cmd/penstock/client"
 )
@@ -37,7 +38,7 @@ Kafka protocol and nothing else, so they serve any Kafka broker (--brokers).`,
 		SilenceErrors:     true,
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
 	}
-	all := []*cobra.Command{serveCommand(), configCommand(), versionCommand(), completionCommand(), manCommand()}
+	all := []*cobra.Command{serveCommand(), configCommand(), versionCommand(), completionCommand(), manCommand(), bench.Command()}
 	all = append(all, verbs.Commands()...)
 	all = append(all, helpTopics()...)
 	cli.Group(root, all...)
