@@ -3,6 +3,7 @@ package result
 import (
 	"encoding/csv"
 	"io"
+	"math"
 	"strconv"
 )
 
@@ -23,7 +24,7 @@ func (r *Result) writeCSV(w io.Writer) error {
 		return err
 	}
 	n := func(v int64) string { return strconv.FormatInt(v, 10) }
-	f := func(v float64) string { return strconv.FormatFloat(v, 'f', -1, 64) }
+	f := func(v float64) string { return strconv.FormatFloat(math.Round(v*1e6)/1e6, 'f', -1, 64) }
 	for _, s := range r.Series {
 		row := []string{f(s.At), f(s.Seconds), strconv.FormatBool(s.Warm), n(s.Produced), n(s.ProducedB), n(s.Consumed), n(s.ConsumedB), n(s.Errors), n(s.Backlog),
 			n(s.P50), n(s.P99), n(s.P999), n(s.Max), f(s.LoadCPU), f(s.BrokerCPU)}

@@ -75,7 +75,7 @@ func (r *Result) warnings() (out []string) {
 	}
 	if w := &r.Workload; w.Open() {
 		if got := r.mainFlow(); got.RecordsS < rateMin*float64(w.Rate) {
-			note("The rate was not reached: %s of %s records a second (%.1f %%). Latency counts from the intended send time, so it holds the wait.", Count(got.RecordsS), Count(float64(w.Rate)), 100*got.RecordsS/float64(w.Rate))
+			note("The rate was not reached: %s of %s records a second (%.1f %%). Latency counts from the intended send time, so it holds the wait.", Count(got.RecordsS), roundCount(float64(w.Rate)), 100*got.RecordsS/float64(w.Rate))
 		}
 	}
 	if n := r.Produced.Errors + r.Consumed.Errors; n > 0 {

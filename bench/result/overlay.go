@@ -110,7 +110,7 @@ func (c *Comparison) throughput() *chart {
 	if longest == nil {
 		return nil
 	}
-	p := longest.overTime("throughput", "Throughput", linear(most, Count))
+	p := longest.overTime("throughput", "Throughput", linear(most, roundCount))
 	p.YLabel = "records per second of each run"
 	for i, s := range c.sides {
 		for j, r := range s.Runs {

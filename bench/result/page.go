@@ -126,7 +126,7 @@ func workloadText(w *workload.Workload) string {
 		parts = append(parts, plural(int64(n), "partition"))
 	}
 	if w.Open() {
-		parts = append(parts, Count(float64(w.Rate))+" records/s asked for")
+		parts = append(parts, roundCount(float64(w.Rate))+" records/s asked for")
 	} else {
 		parts = append(parts, "as fast as answers come")
 	}

@@ -70,7 +70,7 @@ func (r *Result) throughputPlot() *chart {
 	produced := r.values(func(s Second) float64 { return rate(s.Produced, s.Seconds) })
 	consumed := r.values(func(s Second) float64 { return rate(s.Consumed, s.Seconds) })
 	asked := float64(r.Workload.Rate)
-	c := r.overTime("throughput", "Throughput", linear(top(produced, consumed, []float64{asked}), Count))
+	c := r.overTime("throughput", "Throughput", linear(top(produced, consumed, []float64{asked}), roundCount))
 	c.YLabel = "records per second"
 	xs := times(r.Series)
 	text := func(n func(s Second) (int64, int64)) func(i int) string {
@@ -206,7 +206,7 @@ func (r *Result) cpuPlot() *chart {
 	if top(load, broker) == 0 {
 		return nil
 	}
-	c := r.overTime("cpu", "CPU by process", linear(top(load, broker), three))
+	c := r.overTime("cpu", "CPU by process", linear(top(load, broker), roundCount))
 	c.YLabel = "CPUs used"
 	text := func(ys []float64) func(i int) string {
 		return func(i int) string { return fmt.Sprintf("%.2f CPUs", ys[i]) }
@@ -223,7 +223,7 @@ func (r *Result) backlogPlot() *chart {
 	if top(ys) == 0 {
 		return nil
 	}
-	c := r.overTime("backlog", "Backlog", linear(top(ys), Count))
+	c := r.overTime("backlog", "Backlog", linear(top(ys), roundCount))
 	c.YLabel = "records due and not sent, or produced and not consumed"
 	c.add(line{Name: "backlog", Color: 3}, times(r.Series), ys, func(i int) string { return plural(r.Series[i].Backlog, "record") })
 	return c

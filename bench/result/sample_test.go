@@ -75,6 +75,9 @@ func (s shape) intervals(rnd *rand.Rand, l *Latency, scale float64) {
 	}
 }
 
+// jitter is a little, in thousandths, so that all machines print it alike.
+func jitter(rnd *rand.Rand) float64 { return float64(rnd.IntN(50)) / 1000 }
+
 func (s shape) series(rnd *rand.Rand, r *Result) {
 	reads := s.kind != workload.Produce
 	writes := s.kind != workload.Consume
@@ -84,7 +87,7 @@ func (s shape) series(rnd *rand.Rand, r *Result) {
 		if i == 0 {
 			speed *= 0.55
 		}
-		sec := Second{At: float64(i + 1), Seconds: 1, Warm: i < s.warm, LoadCPU: 0.5 + 0.05*rnd.Float64(), BrokerCPU: s.cpu + 0.05*rnd.Float64(), Backlog: int64(200 + rnd.IntN(100))}
+		sec := Second{At: float64(i + 1), Seconds: 1, Warm: i < s.warm, LoadCPU: 0.5 + jitter(rnd), BrokerCPU: s.cpu + jitter(rnd), Backlog: int64(200 + rnd.IntN(100))}
 		if writes {
 			sec.Produced, sec.ProducedB = int64(speed), int64(speed*1036)
 		}
@@ -92,7 +95,7 @@ func (s shape) series(rnd *rand.Rand, r *Result) {
 			sec.Consumed, sec.ConsumedB = int64(speed*0.999), int64(speed*1035)
 		}
 		for c := range s.cores {
-			sec.Cores = append(sec.Cores, min(1, 0.2+s.cpu/float64(c+2)+0.06*rnd.Float64()))
+			sec.Cores = append(sec.Cores, min(1, 0.2+jitter(rnd)+math.Round(1000*s.cpu/float64(c+2))/1000))
 		}
 		h := r.mainLatency().Intervals[max(0, i-s.warm)]
 		sec.P50, sec.P99, sec.P999, sec.Max = h.ValueAtPercentile(50), h.ValueAtPercentile(99), h.ValueAtPercentile(99.9), h.Max()
@@ -109,7 +112,7 @@ func (s shape) series(rnd *rand.Rand, r *Result) {
 	if reads {
 		r.Consumed = flow
 	}
-	n := float64(s.cores) * r.Seconds
+	n := float64(max(s.cores, 1)) * r.Seconds
 	r.Load = Usage{CPUSeconds: 0.52 * r.Seconds, CPUShare: 0.52 * r.Seconds / n, RSS: 48e6, RSSAnon: 40e6}
 	r.Broker = &Usage{CPUSeconds: s.cpu * r.Seconds, CPUShare: s.cpu * r.Seconds / n, RSS: 210e6, RSSAnon: 60e6}
 }

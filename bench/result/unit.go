@@ -22,9 +22,12 @@ func Duration(ns float64) string {
 	return three(ns/1e9) + " s"
 }
 
-// Count writes a number with three digits and k, M or G: 1.02M.
+// Count writes a number with three digits and k, M or G: 1.02M. A small whole number is
+// itself.
 func Count(v float64) string {
 	switch a := math.Abs(v); {
+	case a < 1000 && a == math.Trunc(a):
+		return strconv.FormatFloat(v, 'f', -1, 64)
 	case a < 999.5:
 		return three(v)
 	case a < 999.5e3:
@@ -33,6 +36,16 @@ func Count(v float64) string {
 		return three(v/1e6) + "M"
 	}
 	return three(v/1e9) + "G"
+}
+
+// roundCount writes a number that someone chose, without digits that say nothing: 50k.
+func roundCount(v float64) string {
+	s := Count(v)
+	digits := strings.TrimRight(s, "kMG")
+	if !strings.Contains(digits, ".") {
+		return s
+	}
+	return strings.TrimRight(strings.TrimRight(digits, "0"), ".") + s[len(digits):]
 }
 
 // Bytes writes a size in decimal units: 1.02 GB.
