@@ -22,6 +22,9 @@ func (c *Comparison) Page() ([]byte, error) {
 		Facts:       []facts{workloadFacts(&a.Workload)},
 		Foot:        []string{loopText(a.Loop), "Made by " + a.Tool + "."},
 	}
+	if p.Percentiles != nil {
+		p.Percentiles.Note += " All runs of a side are merged here, where the ratios take each run's percentile by itself."
+	}
 	for i, s := range c.Sides {
 		p.Sides = append(p.Sides, fmt.Sprintf("%s: %s, %s (%s, %s)", s.Letter, s.Software, s.Durability, plural(int64(s.Runs), "run"), s.Name))
 		r := c.sides[i].Runs[0]

@@ -81,7 +81,7 @@ func three(v float64) string {
 	case a >= 0.9995:
 		return strconv.FormatFloat(v, 'f', 2, 64)
 	}
-	return strconv.FormatFloat(v, 'g', 3, 64)
+	return strconv.FormatFloat(v, 'f', min(9, 2-int(math.Floor(math.Log10(a*1.0005)))), 64)
 }
 
 // grouped writes a whole number with its digits in threes: 1,000,312.
