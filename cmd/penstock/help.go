@@ -6,12 +6,14 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/penstock/penstock/cmd/penstock/cli"
+	"github.com/penstock/penstock/cmd/penstock/records"
 )
 
 // helpTopics are pages of help that belong to no verb: a command that runs nothing.
 func helpTopics() []*cobra.Command {
 	return []*cobra.Command{
 		{Use: "offsets", Short: "How offsets and times are said", Long: cli.OffsetsHelp},
+		{Use: "formats", Short: "The letters of produce -f and consume -f", Long: records.FormatsHelp},
 		{Use: "exit-codes", Short: "What the exit codes mean", Long: exitCodesHelp},
 		{Use: "environment", Short: "The variables that are read", Long: environmentHelp},
 	}

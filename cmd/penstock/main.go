@@ -13,6 +13,7 @@ import (
 	"github.com/penstock/penstock/cmd/penstock/bench"
 	"github.com/penstock/penstock/cmd/penstock/cli"
 	verbs "github.com/penstock/penstock/cmd/penstock/client"
+	"github.com/penstock/penstock/cmd/penstock/records"
 )
 
 func main() {
@@ -32,7 +33,8 @@ func rootCommand() *cobra.Command {
 it, unchanged; records land on one durable log, one shard per core. The other verbs speak the
 Kafka protocol and nothing else, so they serve any Kafka broker (--brokers).`,
 		Example: `  penstock serve                        the broker: data in ./data, Kafka on 127.0.0.1:9092
-  penstock topic create orders -p 4
+  echo hello | penstock produce orders
+  penstock consume orders -o start
   penstock doctor kafka.example:9092    why can my client not connect?`,
 		SilenceUsage:      true,
 		SilenceErrors:     true,
@@ -40,6 +42,7 @@ Kafka protocol and nothing else, so they serve any Kafka broker (--brokers).`,
 	}
 	all := []*cobra.Command{serveCommand(), configCommand(), versionCommand(), completionCommand(), manCommand(), bench.Command()}
 	all = append(all, verbs.Commands()...)
+	all = append(all, records.Commands()...)
 	all = append(all, helpTopics()...)
 	cli.Group(root, all...)
 	root.SetHelpCommand(helpCommand())

@@ -95,14 +95,30 @@ func (c *Conn) Unreachable(err error) error {
 	return Fail(ExitUnreachable, "no broker answers at %s: %w; start one with penstock serve, or name another with --brokers (penstock doctor %s looks closer)", at, err, c.seeds()[0])
 }
 
+// Seeds are the brokers to begin with, those of the client properties among them.
+func (c *Conn) Seeds() ([]string, error) {
+	props, err := c.properties()
+	if err == nil {
+		_, err = propertyOptions(props)
+	}
+	return c.seeds(), err
+}
+
 func (c *Conn) seeds() []string {
 	out := make([]string, len(c.Brokers))
 	for i, b := range c.Brokers {
-		if out[i] = strings.TrimSpace(b); !strings.Contains(b, ":") {
-			out[i] += ":9092"
-		}
+		out[i] = WithPort(b)
 	}
 	return out
+}
+
+// WithPort adds the usual port to an address that has none.
+func WithPort(addr string) string {
+	addr = strings.TrimSpace(addr)
+	if !strings.Contains(addr, ":") || strings.HasPrefix(addr, "[") && strings.HasSuffix(addr, "]") {
+		addr += ":9092"
+	}
+	return addr
 }
 
 // properties are those of the file, and over them those of -X.

@@ -62,12 +62,15 @@ func ExitCode(err error) int {
 	return ExitFailed
 }
 
-// Report writes an error for a person: what happened, why, and what to do next.
+// Report writes an error for a person: what happened, why, and what to do next. Several
+// that were joined are a line each.
 func Report(w io.Writer, err error) {
 	if err == nil || errors.Is(err, ErrShown) || errors.Is(err, syscall.EPIPE) || errors.Is(err, context.Canceled) {
 		return
 	}
-	fmt.Fprintln(w, "penstock: "+err.Error())
+	for line := range strings.SplitSeq(err.Error(), "\n") {
+		fmt.Fprintln(w, "penstock: "+line)
+	}
 }
 
 // Hint is the nearest of the known names, if one is near, and where all of them are.

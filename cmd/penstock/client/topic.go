@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"encoding/base64"
 
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -122,7 +123,7 @@ func topicID(id kadm.TopicID) string {
 	if id == (kadm.TopicID{}) {
 		return ""
 	}
-	return id.String()
+	return base64.RawURLEncoding.EncodeToString(id[:]) // as Kafka writes them
 }
 
 // ranges are the log starts and the high watermarks. Errors of single partitions stand in

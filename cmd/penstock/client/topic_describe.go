@@ -128,7 +128,7 @@ func details(ctx context.Context, adm *kadm.Client, ts kadm.TopicDetails) ([]top
 }
 
 func describePartition(p kadm.PartitionDetail, start, high kadm.ListedOffsets, size map[string]map[int32]int64) partitionDetail {
-	d := partitionDetail{Partition: p.Partition, Leader: p.Leader, Epoch: p.LeaderEpoch, Replicas: p.Replicas, ISR: p.ISR, Offline: p.OfflineReplicas,
+	d := partitionDetail{Partition: p.Partition, Leader: p.Leader, Epoch: p.LeaderEpoch, Replicas: listed(p.Replicas), ISR: listed(p.ISR), Offline: listed(p.OfflineReplicas),
 		Records: between(start, high, p.Topic, p.Partition)}
 	if n, ok := size[p.Topic][p.Partition]; ok {
 		d.Bytes = &n
@@ -148,6 +148,9 @@ func describePartition(p kadm.PartitionDetail, start, high kadm.ListedOffsets, s
 	}
 	return d
 }
+
+// listed is never null in JSON.
+func listed(ns []int32) []int32 { return append([]int32{}, ns...) }
 
 // topicConfigs are the settings of one topic.
 type topicConfigs struct {

@@ -16,7 +16,7 @@ import (
 
 // Commands are the verbs of this package.
 func Commands() []*cobra.Command {
-	return []*cobra.Command{topicCommand(), groupCommand()}
+	return []*cobra.Command{topicCommand(), groupCommand(), doctorCommand()}
 }
 
 // verb is what all of them have: a connection, and a form for the answer.
