@@ -18,7 +18,7 @@ func Compare() *cobra.Command {
 	var page string
 	cmd := &cobra.Command{
 		Use:   "compare A B [MORE...]",
-		Short: "set results beside each other, with ratios and their spread",
+		Short: "Set results beside each other, with ratios and their spread",
 		Long: `Sets results beside each other: A, B and more, each a result that penstock bench saved
 as JSON, a directory of them, or a pattern in quotes. Several runs of a side give medians
 and a spread; runs that took turns are compared with their neighbours, so that what

@@ -25,7 +25,7 @@ func Report() *cobra.Command {
 	var dir string
 	cmd := &cobra.Command{
 		Use:   "report FILE...",
-		Short: "write a saved result as HTML, CSV, HdrHistogram log or OpenMessaging Benchmark's JSON",
+		Short: "Write a saved result as HTML, CSV, HdrHistogram log or OpenMessaging Benchmark's JSON",
 		Long: `Writes other forms of results that penstock bench saved as JSON, beside them or in --dir.
 html is one page that opens offline; csv is the series, a line per interval; hlog is
 HdrHistogram's log; omb is the result file of OpenMessaging Benchmark (.omb.json). The
