@@ -108,8 +108,9 @@ func (m *Meter) Take(into *Taken) {
 		into.Why[k] += n
 	}
 	m.why = nil
+	taken := m.spare
 	m.mu.Unlock()
-	for i, h := range m.spare {
+	for i, h := range taken {
 		if h == nil || h.TotalCount() == 0 {
 			continue
 		}
