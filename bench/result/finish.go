@@ -54,6 +54,7 @@ func (l *Latency) finish() error {
 const (
 	busyMax    = 0.85 // share of its CPUs from which a load is taken for the bottleneck
 	machineMax = 0.95 // share of a machine that load and broker use together
+	othersMax  = 0.10 // share of a machine that other processes may use
 	rateMin    = 0.99 // share of the rate asked for that counts as reached
 )
 
@@ -72,6 +73,9 @@ func (r *Result) warnings() (out []string) {
 		} else {
 			note("Load and broker shared one machine: no network lies between them, and they compete for its CPUs and caches.")
 		}
+	}
+	if share := r.othersShare(); share > othersMax {
+		note("Other processes used %.0f %% of the machine meanwhile: load and broker had to wait for CPUs, and the figures are not those of a quiet machine.", 100*share)
 	}
 	if w := &r.Workload; w.Open() {
 		if got := r.mainFlow(); got.RecordsS < rateMin*float64(w.Rate) {
@@ -96,6 +100,23 @@ func (r *Result) loadShare() float64 {
 		share = max(share, r.Load.CPUSeconds/n)
 	}
 	return share
+}
+
+// othersShare is the busy share of the machine that neither load nor broker explain, 0
+// where one of the three is not known.
+func (r *Result) othersShare() float64 {
+	n := 0
+	for _, s := range r.counted() {
+		n = max(n, len(s.Cores))
+	}
+	if n == 0 || r.Broker == nil || !r.SameHost || r.Seconds <= 0 {
+		return 0
+	}
+	var busy float64
+	for i := range n {
+		busy += r.meanBusy(i)
+	}
+	return (busy - (r.Load.CPUSeconds+r.Broker.CPUSeconds)/r.Seconds) / float64(n)
 }
 
 // latency finds one by name, nil if it was not measured.

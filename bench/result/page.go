@@ -87,7 +87,7 @@ func (r *Result) writePage(b *bytes.Buffer) error {
 // title is the name of the workload, or its kind in words.
 func (r *Result) title() string {
 	switch {
-	case r.Workload.Name != "":
+	case r.Workload.Name != "" && r.Workload.Name != r.Workload.Kind:
 		return r.Workload.Name
 	case r.Workload.Kind == workload.EndToEnd:
 		return "End to end"

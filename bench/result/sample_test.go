@@ -95,7 +95,7 @@ func (s shape) series(rnd *rand.Rand, r *Result) {
 			sec.Consumed, sec.ConsumedB = int64(speed*0.999), int64(speed*1035)
 		}
 		for c := range s.cores {
-			sec.Cores = append(sec.Cores, min(1, 0.2+jitter(rnd)+math.Round(1000*s.cpu/float64(c+2))/1000))
+			sec.Cores = append(sec.Cores, min(1, 0.1+jitter(rnd)+math.Round(1000*s.cpu/float64(c+2))/1000))
 		}
 		h := r.mainLatency().Intervals[max(0, i-s.warm)]
 		sec.P50, sec.P99, sec.P999, sec.Max = h.ValueAtPercentile(50), h.ValueAtPercentile(99), h.ValueAtPercentile(99.9), h.Max()
