@@ -36,7 +36,7 @@ func Look(dir string) Fingerprint {
 		f.FileSystem = FileSystem(dir)
 	}
 	if s, err := ProbeSync(dir, syncProbe); err == nil {
-		f.SyncMs, f.SyncWorst = float64(s.Median.Microseconds())/1e3, float64(s.Worst.Microseconds())/1e3
+		f.sync(s)
 	}
 	return f
 }
