@@ -64,7 +64,11 @@ func (c *Conn) Client(opts ...kgo.Opt) (*kgo.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	base := []kgo.Opt{kgo.SeedBrokers(c.seeds()...), kgo.ClientID("penstock"), kgo.RetryTimeout(c.Timeout), kgo.DialTimeout(min(c.Timeout, 5*time.Second)), kgo.WithLogger(nil)}
+	base := []kgo.Opt{kgo.SeedBrokers(c.seeds()...), kgo.ClientID("penstock"), kgo.RetryTimeout(c.Timeout),
+		kgo.DialTimeout(min(c.Timeout, 5*time.Second)),
+		// A broker that is silent is given up with the verb, not after kgo's own 10 s.
+		kgo.RequestTimeoutOverhead(min(max(c.Timeout, time.Second), time.Minute)),
+		kgo.WithLogger(nil)}
 	more, err := propertyOptions(props)
 	if err != nil {
 		return nil, err
