@@ -156,8 +156,10 @@ func (s *formatSource) next() (in input, err error) {
 	in.record = new(kgo.Record)
 	if err := s.reader.ReadRecordInto(in.record); err == io.ErrUnexpectedEOF {
 		return in, fmt.Errorf("the input ends in the middle of a record, as the format %q has it", s.format)
-	} else if err != nil {
+	} else if err == io.EOF {
 		return in, err
+	} else if err != nil {
+		return in, fmt.Errorf("the record does not fit the format %q: %w", s.format, err)
 	}
 	if s.has['k'] && in.record.Key == nil { // kgo reads what is empty as null
 		in.record.Key = []byte{}

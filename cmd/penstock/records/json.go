@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -211,9 +210,6 @@ func (j *jsonRecord) record() (r *kgo.Record, placed bool, err error) {
 	return r, j.Partition != nil, nil
 }
 
-// replacement is the character that JSON readers put in the place of what is no text.
-var replacement = regexp.MustCompile("\uFFFD|(?i)\\\\ufffd")
-
 // oneOf is a key or a value: a string's text, the bytes of the base64 field, or, for any
 // other JSON, the JSON itself.
 func oneOf(name string, plain json.RawMessage, encoded *[]byte) ([]byte, error) {
@@ -231,7 +227,7 @@ func oneOf(name string, plain json.RawMessage, encoded *[]byte) ([]byte, error) 
 	if err := json.Unmarshal(plain, &s); err != nil {
 		return nil, err
 	}
-	if strings.ContainsRune(s, utf8.RuneError) && !replacement.Match(plain) {
+	if strings.ContainsRune(s, utf8.RuneError) && !bytes.Contains(bytes.ToLower(plain), []byte(`\ufffd`)) && !bytes.Contains(plain, []byte("\uFFFD")) {
 		return nil, fmt.Errorf("the %s is no valid UTF-8; write bytes in base64 into %s_base64", name, name)
 	}
 	return []byte(s), nil

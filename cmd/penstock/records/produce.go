@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -199,7 +198,7 @@ func (p *producer) options() ([]kgo.Opt, error) {
 	}
 	opts := []kgo.Opt{
 		kgo.ProducerBatchCompression(codec()), kgo.RecordPartitioner(placing{kgo.StickyKeyPartitioner(nil)}),
-		kgo.AllowAutoTopicCreation(), kgo.RecordDeliveryTimeout(p.conn.Timeout), kgo.ProduceRequestTimeout(p.conn.Timeout),
+		kgo.AllowAutoTopicCreation(), kgo.ProduceRequestTimeout(max(p.conn.Timeout, time.Second)),
 		kgo.ProducerBatchMaxBytes(p.maxBytes), kgo.BrokerMaxWriteBytes(max(100<<20, p.maxBytes*2)),
 		kgo.MaxBufferedRecords(1 << 20), kgo.MaxBufferedBytes(max(bufferedMax, int(p.maxBytes)*2)),
 	}
@@ -249,7 +248,7 @@ func (p *producer) run(cmd *cobra.Command) error {
 	if errors.Is(readErr, errStalled) {
 		giveUp()
 	}
-	if err := p.finish(); err != nil {
+	if err := p.finish(giveUp); err != nil {
 		readErr = errors.Join(readErr, err)
 	}
 	d := p.ledger.report(p.acks, time.Since(p.started))
@@ -266,9 +265,14 @@ func (p *producer) run(cmd *cobra.Command) error {
 func (p *producer) look(cmd *cobra.Command) (missing bool, err error) {
 	ctx, cancel := p.conn.Context(cmd)
 	defer cancel()
-	adm := kadm.NewClient(p.cl)
+	adm, err := p.conn.Admin() // p.cl would have the topic made
+	if err != nil {
+		return false, err
+	}
+	defer adm.Close()
 	if p.topic == "" {
-		return false, p.cl.Ping(ctx)
+		_, err := adm.BrokerMetadata(ctx)
+		return false, err
 	}
 	m, err := adm.Metadata(ctx, p.topic)
 	if err != nil {
@@ -397,8 +401,8 @@ func (p *producer) explain(in *input, r *kgo.Record, err error) error {
 		return fmt.Errorf("the topic %s has no partition %d, which the record names; -p -1 has one chosen", r.Topic, r.Partition)
 	case errors.Is(err, kerr.MessageTooLarge):
 		return fmt.Errorf("the record of %s is too large: --max-message-bytes is %d, and the topic's max.message.bytes may be less (penstock topic describe %s)", byteSize(int64(len(r.Key)+len(r.Value))), p.maxBytes, r.Topic)
-	case errors.Is(err, kgo.ErrRecordTimeout):
-		return fmt.Errorf("no acknowledgement came within %s (--timeout): %w", p.conn.Timeout, err)
+	case errors.Is(err, context.Canceled):
+		return fmt.Errorf("it was not sent: nothing was acknowledged for %s (--timeout)", p.conn.Timeout)
 	}
 	return err
 }
@@ -424,8 +428,9 @@ func (p *producer) watch(ctx context.Context) error {
 	}
 }
 
-// finish waits until every record has its answer, or none comes any more.
-func (p *producer) finish() error {
+// finish waits until every record has its answer, or none comes any more. Then what was
+// never sent is given up and so known to have failed; what was sent may have been written.
+func (p *producer) finish(giveUp func()) error {
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
 	stalled, flushed := make(chan error, 1), make(chan error, 1)
@@ -435,6 +440,11 @@ func (p *producer) finish() error {
 	case err := <-flushed:
 		return err
 	case err := <-stalled:
+		giveUp()
+		select {
+		case <-flushed:
+		case <-time.After(time.Second):
+		}
 		return err
 	}
 }
