@@ -50,12 +50,11 @@ type strip struct {
 
 // hover is what the script shows at a position: X ascending in 0..1000.
 type hover struct {
-	X     []float64   `json:"x"`
-	Head  []string    `json:"head"`
-	Names []string    `json:"names"`
-	Color []int       `json:"color"`
-	Y     [][]float64 `json:"y"` // -1: nothing there
-	Text  [][]string  `json:"text"`
+	X     []float64  `json:"x"`
+	Head  []string   `json:"head"`
+	Names []string   `json:"names"`
+	Color []int      `json:"color"`
+	Text  [][]string `json:"text"` // by name; "": nothing there
 }
 
 // JSON is the hover data for the script; a page element of its own holds it.
@@ -83,16 +82,13 @@ func (c *chart) add(l line, xs, ys []float64, text func(i int) string) {
 	}
 	c.Hover.Names = append(c.Hover.Names, l.Name)
 	c.Hover.Color = append(c.Hover.Color, l.Color)
-	var y []float64
-	var t []string
+	t := make([]string, len(ys))
 	for i, v := range ys {
-		if math.IsNaN(v) {
-			y, t = append(y, -1), append(t, "")
-			continue
+		if !math.IsNaN(v) {
+			t[i] = text(i)
 		}
-		y, t = append(y, c.y.pos(v)), append(t, text(i))
 	}
-	c.Hover.Y, c.Hover.Text = append(c.Hover.Y, y), append(c.Hover.Text, t)
+	c.Hover.Text = append(c.Hover.Text, t)
 }
 
 // path is the d of an SVG path; y grows downwards there.

@@ -144,14 +144,12 @@ func (c *Comparison) hoverRun(p *chart, longest, r *Result, side, run int, ys []
 	if len(c.sides[side].Runs) > 1 {
 		name = fmt.Sprintf("%s%d", name, run+1)
 	}
-	texts, at := make([]string, len(longest.Series)), make([]float64, len(longest.Series))
-	for i := range texts {
-		if at[i] = -1; i < len(ys) {
-			texts[i], at[i] = Count(ys[i])+"/s", p.y.pos(ys[i])
-		}
+	texts := make([]string, len(longest.Series))
+	for i := range min(len(texts), len(ys)) {
+		texts[i] = Count(ys[i]) + "/s"
 	}
 	p.Hover.Names, p.Hover.Color = append(p.Hover.Names, name), append(p.Hover.Color, side)
-	p.Hover.Text, p.Hover.Y = append(p.Hover.Text, texts), append(p.Hover.Y, at)
+	p.Hover.Text = append(p.Hover.Text, texts)
 }
 
 // mainRates are the records per second of the main flow by interval.

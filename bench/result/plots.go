@@ -291,12 +291,11 @@ func (r *Result) coresHover(c *chart, xs []float64, n int) {
 		text = meanAndBusiest
 	}
 	c.Hover.Names = names
-	c.Hover.Text, c.Hover.Y = make([][]string, len(names)), make([][]float64, len(names))
+	c.Hover.Text = make([][]string, len(names))
 	c.Hover.Color = make([]int, len(names))
 	for _, s := range r.Series {
 		for i, t := range text(s) {
 			c.Hover.Text[i] = append(c.Hover.Text[i], t)
-			c.Hover.Y[i] = append(c.Hover.Y[i], -1)
 		}
 	}
 }
