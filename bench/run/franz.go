@@ -144,15 +144,15 @@ func (r *run) franzProducer(i int) (*franzProducer, error) {
 	const franzBatchMin = 1 << 10 // franz-go takes no smaller bound
 	opts := append(r.franzOpts(p.count), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerBatchMaxBytes(int32(max(batchSize, franzBatchMin))),
 		kgo.ProducerBatchCompression(codecs[w.Compression]), kgo.RecordDeliveryTimeout(30*time.Second), kgo.ProducerLinger(0),
-		kgo.MaxBufferedRecords(max(2*w.InFlight*p.perBatch, 1000)), kgo.MaxProduceRequestsInflightPerBroker(w.InFlight))
+		kgo.MaxBufferedRecords(max(2*w.InFlight*p.perBatch, 1000)))
 	switch acks(w.Acks) {
 	case 0:
 		opts = append(opts, kgo.RequiredAcks(kgo.NoAck()))
 	case 1:
 		opts = append(opts, kgo.RequiredAcks(kgo.LeaderAck()))
 	}
-	if !w.Idempotent {
-		opts = append(opts, kgo.DisableIdempotentWrite())
+	if !w.Idempotent { // with it, the client takes no other number of requests than its own
+		opts = append(opts, kgo.DisableIdempotentWrite(), kgo.MaxProduceRequestsInflightPerBroker(w.InFlight))
 	}
 	p.work, p.halt = context.WithCancel(context.Background())
 	p.client, err = r.Client(opts...)

@@ -25,7 +25,8 @@ type measure struct {
 	total    load.Counts // in the measured time
 	hist     [len(latencies)]*hdrhistogram.Histogram
 	spans    [len(latencies)][]*hdrhistogram.Histogram
-	why      map[string]int64
+	why      map[string]int64 // errors by their text
+	warmWhy  map[string]int64 // those of the warm-up
 	at       sample
 	began    sample // of the measured time
 	rss      [2]usage
@@ -41,7 +42,7 @@ type sample struct {
 	busy, all    []float64
 }
 
-func newMeasure(r *run) *measure { return &measure{run: r, why: map[string]int64{}} }
+func newMeasure(r *run) *measure { return &measure{run: r, why: map[string]int64{}, warmWhy: map[string]int64{}} }
 
 func (m *measure) sample() sample {
 	s := sample{at: time.Now()}
@@ -159,7 +160,11 @@ func (m *measure) tick(warm bool) {
 		}
 	}
 	m.result.Series = append(m.result.Series, s)
-	if !warm {
+	if warm {
+		for why, n := range t.Why {
+			m.warmWhy[why] += n
+		}
+	} else {
 		m.total.Add(&t.Counts)
 		m.merge(&t, before.at)
 	}
@@ -323,7 +328,12 @@ func (m *measure) fill(end sample) {
 		m.note("The answers for %d records never came.", m.total.Unanswered)
 	}
 	for why, n := range m.why {
-		m.note("%d errors: %s", n, why)
+		if n -= m.warmWhy[why]; n > 0 {
+			m.note("%d errors: %s", n, why)
+		}
+	}
+	for why, n := range m.warmWhy {
+		m.note("%d errors in the warm-up: %s", n, why)
 	}
 	for _, a := range m.producers {
 		if f, ok := a.(*franzProducer); ok {

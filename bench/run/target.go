@@ -120,6 +120,9 @@ func (c *cluster) prepare(ctx context.Context, topic string) error {
 	}
 	for {
 		err := c.Refresh(ctx)
+		if err == nil { // a broker may say who leads before the leader knows of it
+			_, err = c.offsets(ctx, true)
+		}
 		if err == nil || ctx.Err() != nil {
 			return err
 		}

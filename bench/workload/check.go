@@ -20,7 +20,7 @@ func New(kind string) Workload {
 		w.Consumers = 4
 	}
 	if kind == Consume {
-		w.Backlog = 512 << 20
+		w.Backlog, w.InFlight = 512<<20, 1
 	}
 	return w
 }
@@ -83,6 +83,12 @@ func (w *Workload) checkClient() error {
 		return fmt.Errorf("e2e with compression needs client: franz; the wire client writes the send time into a batch that was encoded before, which cannot be done in a compressed one")
 	case w.Client == Franz && w.Kind == Consume && w.Rate > 0:
 		return fmt.Errorf("a rate for consume needs client: wire; franz-go reads ahead by itself")
+	case w.Kind == Consume && w.Rate > 0 && w.InFlight > 1:
+		return fmt.Errorf("a rate for consume needs in_flight: 1; there are %d", w.InFlight)
+	case w.Client == Franz && w.Kind == Consume && w.InFlight > 1:
+		return fmt.Errorf("franz-go has one fetch in flight per connection: remove in_flight: %d", w.InFlight)
+	case w.Idempotent && w.InFlight != 5:
+		return fmt.Errorf("idempotent has 5 requests in flight, franz-go's own number: remove in_flight: %d", w.InFlight)
 	case w.Idempotent && w.Acks != "all":
 		return fmt.Errorf("idempotent needs acks: all")
 	case w.Groups > w.Consumers:

@@ -45,7 +45,7 @@ var fields = []Field{
 	count("consumers", "connections or clients that read", func(w *Workload) *int { return &w.Consumers }).only(reading),
 	count("groups", "consumer groups that the consumers are members of, in turn (0: partitions are assigned by hand)", func(w *Workload) *int { return &w.Groups }).only(reading),
 	truth("pinned", "client i has topic i, or partition i of the one topic, for itself", func(w *Workload) *bool { return &w.Pinned }),
-	count("in_flight", "requests in flight per connection; of a consumer: requests its partitions are spread over", func(w *Workload) *int { return &w.InFlight }),
+	count("in_flight", "requests in flight per connection of a producer, and of a consumer if nothing is produced; else a consumer has one", func(w *Workload) *int { return &w.InFlight }),
 	choice("acks", "acknowledgements that a producer waits for", func(w *Workload) *string { return &w.Acks }, "all", "1", "0"),
 	truth("idempotent", "idempotent producers (franz client)", func(w *Workload) *bool { return &w.Idempotent }).only(sending),
 	choice("durability", "of the topics made: synced, interval or os; by default as the broker has it", func(w *Workload) *string { return &w.Durability }, "synced", "interval", "os", ""),

@@ -28,7 +28,7 @@ func TestOurWorkloadsAreRead(t *testing.T) {
 
 func TestEveryFieldIsReadFromAFile(t *testing.T) {
 	w := Workload{Name: "n", Doc: "d", Kind: Mixed, Topics: 2, Partitions: 6, RecordSize: 100, BatchSize: 4096, BatchRecords: 10, Keys: "random", KeySize: 12,
-		Compression: "lz4", Payload: "/x", Producers: 3, Consumers: 4, Groups: 2, InFlight: 7, Acks: "all", Idempotent: true, Durability: "os", FetchMax: 2048,
+		Compression: "lz4", Payload: "/x", Producers: 3, Consumers: 4, Groups: 2, InFlight: 5, Acks: "all", Idempotent: true, Durability: "os", FetchMax: 2048,
 		FetchMin: 2, Backlog: 3 << 20, Rate: 1000, Warmup: Time(time.Second), Duration: Time(90 * time.Second), Client: Franz, View: Cores, Configs: Config{"retention.ms": "5"}}
 	var b strings.Builder
 	for _, f := range Fields() {
@@ -50,24 +50,27 @@ func TestEveryFieldIsReadFromAFile(t *testing.T) {
 
 func TestAWrongFileIsRefused(t *testing.T) {
 	for text, want := range map[string]string{
-		"kind: produce\nrecord_sice: 10":                   `w.yaml:2: there is no field "record_sice"; did you mean record_size?`,
-		"kind: produce\n\nrecord_size: 1K":                 `w.yaml:3: record_size: "1K" is not a size`,
-		"kind: produse":                                    `w.yaml:1: kind: "produse" is not one of produce, consume, e2e, mixed; did you mean produce?`,
-		"topics: 1":                                        "w.yaml: kind is missing",
-		"kind: produce\nkind: e2e":                         "already defined",
-		"kind: produce\ntopics:\n  a: 1\n  b: 2":           "w.yaml:2: topics wants one value",
-		"kind: produce\ntopics: [1]":                       "2: topics wants one value",
-		"kind: produce\nwarmup: 5":                         `w.yaml:2: warmup: "5" is not a duration`,
-		"kind: consume\ngroups: 1":                         "w.yaml: groups need client: franz",
-		"kind: consume\npartitions: 2\nconsumers: 4":       "w.yaml: 4 consumers need as many partitions, there are 2",
-		"kind: e2e\ncompression: lz4":                      "e2e with compression needs client: franz",
-		"- kind: produce":                                  "keys and values are wanted",
-		"":                                                 "this holds none",
-		"topics: 1\npartitionsPerTopik: 3\nmessageSize: 5": `w.yaml:2: OpenMessaging Benchmark has no key "partitionsPerTopik"; did you mean partitionsPerTopic?`,
-		"topics: 1\nmessageSize: 5\nproducerPauseBeforeDrain: 3":   "w.yaml:3: producerPauseBeforeDrain is not supported",
-		"topics: 1\nmessageSize: 5\nproducersPerTopic: 0":          "producersPerTopic: 0 is not supported",
-		"topics: 1\nmessageSize: 5\nkeyDistributor: SOME":          "w.yaml:3: keyDistributor:",
-		"topics: 1\nmessageSize: 5\nproducersPerTopic: 1\nkind: x": `OpenMessaging Benchmark has no key "kind"`,
+		"kind: produce\nrecord_sice: 10":                               `w.yaml:2: there is no field "record_sice"; did you mean record_size?`,
+		"kind: produce\n\nrecord_size: 1K":                             `w.yaml:3: record_size: "1K" is not a size`,
+		"kind: produse":                                                `w.yaml:1: kind: "produse" is not one of produce, consume, e2e, mixed; did you mean produce?`,
+		"topics: 1":                                                    "w.yaml: kind is missing",
+		"kind: produce\nkind: e2e":                                     "already defined",
+		"kind: produce\ntopics:\n  a: 1\n  b: 2":                       "w.yaml:2: topics wants one value",
+		"kind: produce\ntopics: [1]":                                   "2: topics wants one value",
+		"kind: produce\nwarmup: 5":                                     `w.yaml:2: warmup: "5" is not a duration`,
+		"kind: consume\ngroups: 1":                                     "w.yaml: groups need client: franz",
+		"kind: consume\npartitions: 2\nconsumers: 4":                   "w.yaml: 4 consumers need as many partitions, there are 2",
+		"kind: consume\nrate: 5\nin_flight: 2":                         "a rate for consume needs in_flight: 1",
+		"kind: consume\nclient: franz\nin_flight: 2":                   "franz-go has one fetch in flight",
+		"kind: produce\nclient: franz\nidempotent: true\nin_flight: 2": "idempotent has 5 requests in flight",
+		"kind: e2e\ncompression: lz4":                                  "e2e with compression needs client: franz",
+		"- kind: produce":                                              "keys and values are wanted",
+		"":                                                             "this holds none",
+		"topics: 1\npartitionsPerTopik: 3\nmessageSize: 5":             `w.yaml:2: OpenMessaging Benchmark has no key "partitionsPerTopik"; did you mean partitionsPerTopic?`,
+		"topics: 1\nmessageSize: 5\nproducerPauseBeforeDrain: 3":       "w.yaml:3: producerPauseBeforeDrain is not supported",
+		"topics: 1\nmessageSize: 5\nproducersPerTopic: 0":              "producersPerTopic: 0 is not supported",
+		"topics: 1\nmessageSize: 5\nkeyDistributor: SOME":              "w.yaml:3: keyDistributor:",
+		"topics: 1\nmessageSize: 5\nproducersPerTopic: 1\nkind: x":     `OpenMessaging Benchmark has no key "kind"`,
 	} {
 		_, _, err := Parse([]byte(text), "w.yaml", ".")
 		if err == nil || !strings.Contains(err.Error(), want) {
