@@ -148,9 +148,10 @@ func systemCongestion() string {
 	return strings.TrimSpace(string(b))
 }
 
-// machine is the fingerprint of this machine, with the congestion control of the load.
-func machine(congestion string) perf.Fingerprint {
-	f := perf.Look("")
+// machine is the fingerprint of this machine, with the congestion control of the load
+// and the disk of a broker that runs here as process pid.
+func machine(congestion string, pid int) perf.Fingerprint {
+	f := perf.LookBroker(pid)
 	if f.Congestion = congestion; congestion == "" {
 		f.Congestion = systemCongestion()
 	}

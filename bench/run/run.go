@@ -151,7 +151,7 @@ func (r *run) setUp(ctx context.Context) error {
 	}
 	r.choose(same)
 	r.result = &result.Result{Schema: result.Schema, Started: time.Now(), Command: r.Command, Tool: r.Tool, Workload: r.Workload, Loop: "closed", Target: t,
-		Machine: machine(string(r.dialer)), SameHost: same, Notes: append([]string(nil), r.Notes...)}
+		Machine: machine(string(r.dialer), t.PID), SameHost: same, Notes: append([]string(nil), r.Notes...)}
 	if r.Workload.Open() {
 		r.result.Loop = "open"
 	}
