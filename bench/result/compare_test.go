@@ -2,6 +2,7 @@ package result
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -127,6 +128,15 @@ func TestWarningsOfUnequalConditions(t *testing.T) {
 		if !strings.Contains(w, want) {
 			t.Errorf("the warnings lack %q:\n%s", want, w)
 		}
+	}
+	for i, of := range s {
+		for j, r := range of.Runs {
+			r.Notes = []string{fmt.Sprintf("Others used %d %%.", 60+10*i+j)}
+		}
+	}
+	s[0].Runs[2].Notes = nil
+	if got := runNotes(s); len(got) != 1 || got[0] != "A1, A2, B1, B2, B3 (in the words of A1; the figures differ): Others used 60 %." {
+		t.Errorf("notes that differ by their figures: %q", got)
 	}
 	if strings.Contains(w, "sync_ms") {
 		t.Errorf("a measured sync time counts as another machine:\n%s", w)

@@ -3,6 +3,8 @@ package result
 import (
 	"bytes"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
@@ -44,14 +46,16 @@ func (c *Comparison) Page() ([]byte, error) {
 	return b.Bytes(), err
 }
 
-func (c *Comparison) versus() (out string) {
-	for i, s := range c.Sides {
-		if i > 0 {
-			out += " and "
-		}
-		out += s.Software
+// versus names the sides by their software, or where that is the same by their names.
+func (c *Comparison) versus() string {
+	var software, names []string
+	for _, s := range c.Sides {
+		software, names = append(software, s.Software), append(names, s.Name)
 	}
-	return out
+	if len(slices.Compact(slices.Clone(software))) < len(software) {
+		software = names
+	}
+	return strings.Join(software, " and ")
 }
 
 func (c *Comparison) when() string {

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -150,37 +151,50 @@ func unequal(sides []Side) (warn []string) {
 	return append(warn, runNotes(sides)...)
 }
 
-// runNotes are the notes of the runs, each once, with the runs that it is of.
+// runNotes are the notes of the runs with the runs that each is of. Those that differ in
+// their figures alone are one, in the words of the first.
 func runNotes(sides []Side) (out []string) {
-	of := map[string][]string{}
-	var order []string
+	type group struct {
+		note, first string
+		runs        []string
+		differ      bool
+	}
+	groups := map[string]*group{}
+	var order []*group
+	total := 0
 	for i, s := range sides {
 		for j, r := range s.Runs {
+			total++
+			who := letter(i)
+			if len(s.Runs) > 1 {
+				who = fmt.Sprintf("%s%d", who, j+1)
+			}
 			for _, n := range r.Notes {
-				if of[n] == nil {
-					order = append(order, n)
+				key := figures.ReplaceAllString(n, "#")
+				g := groups[key]
+				if g == nil {
+					g = &group{note: n, first: who}
+					groups[key], order = g, append(order, g)
 				}
-				who := letter(i)
-				if len(s.Runs) > 1 {
-					who = fmt.Sprintf("%s%d", who, j+1)
-				}
-				of[n] = append(of[n], who)
+				g.runs, g.differ = append(g.runs, who), g.differ || n != g.note
 			}
 		}
 	}
-	total := 0
-	for _, s := range sides {
-		total += len(s.Runs)
-	}
-	for _, n := range order {
-		who := strings.Join(of[n], ", ")
-		if len(of[n]) == total {
+	for _, g := range order {
+		who := strings.Join(g.runs, ", ")
+		if len(g.runs) == total {
 			who = "All runs"
 		}
-		out = append(out, who+": "+n)
+		if g.differ {
+			who += " (in the words of " + g.first + "; the figures differ)"
+		}
+		out = append(out, who+": "+g.note)
 	}
 	return out
 }
+
+// figures are the numbers in a note.
+var figures = regexp.MustCompile(`[0-9][0-9.,]*[kMG]?`)
 
 // machinesDiffer names the fields of two fingerprints that differ and matter to a
 // figure. The sync time is a measurement and differs always.
