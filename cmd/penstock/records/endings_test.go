@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -219,4 +220,38 @@ func TestNewPartitionsAreFound(t *testing.T) {
 	v.prints("1 new\n")
 	v.interrupt()
 	v.ends(130)
+}
+
+// TestABrokerThatFallsSilent stops a broker in the middle of a run: what was acknowledged
+// is counted, and the rest is told to be unknown.
+func TestABrokerThatFallsSilent(t *testing.T) {
+	addr, p, stop, err := startBroker()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(stop)
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _, _ = r.Close(), w.Close() }()
+	v := start(t, r, "produce", "silent", "--brokers", addr, "--timeout", "1s", "-o", "jsonl")
+	if _, err := w.WriteString("one\ntwo\n"); err != nil {
+		t.Fatal(err)
+	}
+	v.prints(`"line":2`)
+	if err := p.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.WriteString("three\n"); err != nil {
+		t.Fatal(err)
+	}
+	v.ends(1)
+	if !strings.Contains(v.err.String(), "no broker has answered for 1s: 2 records were acknowledged, 0 failed, and of 1 nothing is known") {
+		t.Errorf("%s", v.err.String())
+	}
+	_, talk := run(t, 69, "", "consume", "silent", "-e", "--brokers", addr, "--timeout", "1s")
+	if !strings.Contains(talk, "no broker answers at "+addr) {
+		t.Errorf("%s", talk)
+	}
 }

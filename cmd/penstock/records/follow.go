@@ -168,7 +168,7 @@ func (r *reading) take(fetches kgo.Fetches) error {
 	fetches.EachPartition(func(p kgo.FetchTopicPartition) {
 		tp := topicPartition{p.Topic, p.Partition}
 		if b := r.bounds[tp]; b != nil && err == nil && !b.done() {
-			if err = r.partition(tp, b, &p.FetchPartition); err == nil && b.done() {
+			if err = r.partition(tp, b, &p.FetchPartition); err == nil && b.done() && r.group == "" { // a group may bring it back
 				r.cl.PauseFetchPartitions(map[string][]int32{tp.topic: {tp.partition}})
 			}
 		}

@@ -66,7 +66,7 @@ func (c *cutting) open(r io.Reader, file string) (source, error) {
 		}
 		return &formatSource{cutting: c, reader: reader, buffered: buffered, lines: lines, file: file}, nil
 	}
-	s := &delimSource{cutting: c, scanner: bufio.NewScanner(r), at: where{file, 1}}
+	s := &delimSource{cutting: c, scanner: bufio.NewScanner(r), at: where{file, 1}, objects: newJSONReader()}
 	s.scanner.Buffer(make([]byte, 1<<18), recordMax)
 	s.scanner.Split(splitAt(c.delim))
 	s.breaks = int64(bytes.Count(c.delim, []byte{'\n'}))
@@ -93,6 +93,7 @@ type delimSource struct {
 	at      where // of the next record
 	breaks  int64 // line ends in the delimiter
 	slab    []byte
+	objects *jsonReader
 }
 
 func (s *delimSource) next() (in input, err error) {
@@ -113,7 +114,7 @@ func (s *delimSource) next() (in input, err error) {
 		if len(bytes.TrimSpace(b)) == 0 {
 			return s.next()
 		}
-		in.record, in.placed, err = parseJSON(b)
+		in.record, in.placed, err = s.objects.record(b)
 		return in, err
 	}
 	in.record = &kgo.Record{}

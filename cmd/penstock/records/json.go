@@ -160,15 +160,20 @@ type jsonRecord struct {
 	Partition *int32 `json:"partition"`
 	Timestamp *int64 `json:"timestamp"`
 	jsonKV
-	Headers     []jsonKV        `json:"headers"`
-	Offset      json.RawMessage `json:"offset"`
-	Type        json.RawMessage `json:"timestamp_type"`
-	LeaderEpoch json.RawMessage `json:"leader_epoch"`
-	ProducerID  json.RawMessage `json:"producer_id"`
-	Epoch       json.RawMessage `json:"producer_epoch"`
-	Compression json.RawMessage `json:"compression"`
-	Transaction json.RawMessage `json:"transactional"`
+	Headers     []jsonKV `json:"headers"`
+	Offset      unused   `json:"offset"`
+	Type        unused   `json:"timestamp_type"`
+	LeaderEpoch unused   `json:"leader_epoch"`
+	ProducerID  unused   `json:"producer_id"`
+	Epoch       unused   `json:"producer_epoch"`
+	Compression unused   `json:"compression"`
+	Transaction unused   `json:"transactional"`
 }
+
+// unused is a field that may be there.
+type unused struct{}
+
+func (*unused) UnmarshalJSON([]byte) error { return nil }
 
 type jsonKV struct {
 	Key         json.RawMessage `json:"key"`
@@ -227,24 +232,47 @@ func oneOf(name string, plain json.RawMessage, encoded *[]byte) ([]byte, error) 
 	if err := json.Unmarshal(plain, &s); err != nil {
 		return nil, err
 	}
-	if strings.ContainsRune(s, utf8.RuneError) && !bytes.Contains(bytes.ToLower(plain), []byte(`\ufffd`)) && !bytes.Contains(plain, []byte("\uFFFD")) {
+	if strings.Contains(s, "\uFFFD") && !bytes.Contains(bytes.ToLower(plain), []byte(`\ufffd`)) && !bytes.Contains(plain, []byte("\uFFFD")) {
 		return nil, fmt.Errorf("the %s is no valid UTF-8; write bytes in base64 into %s_base64", name, name)
 	}
 	return []byte(s), nil
 }
 
-// parseJSON reads the record of one line.
-func parseJSON(line []byte) (r *kgo.Record, placed bool, err error) {
-	var j jsonRecord
-	dec := json.NewDecoder(bytes.NewReader(line))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&j); err != nil {
+// jsonReader reads the records of lines. One decoder serves them all, up to the first
+// mistake; it gets each line by itself.
+type jsonReader struct {
+	dec  *json.Decoder
+	line []byte // what the decoder has not taken
+}
+
+func newJSONReader() *jsonReader {
+	j := &jsonReader{}
+	j.dec = json.NewDecoder(j)
+	j.dec.DisallowUnknownFields()
+	return j
+}
+
+func (j *jsonReader) Read(b []byte) (int, error) {
+	if len(j.line) == 0 {
+		return 0, io.EOF
+	}
+	n := copy(b, j.line)
+	j.line = j.line[n:]
+	return n, nil
+}
+
+// record reads the record of one line.
+func (j *jsonReader) record(line []byte) (r *kgo.Record, placed bool, err error) {
+	j.line = line
+	var rec jsonRecord
+	if err := j.dec.Decode(&rec); err != nil {
 		return nil, false, jsonError(err)
 	}
-	if rest := bytes.TrimSpace(line[dec.InputOffset():]); len(rest) > 0 {
-		return nil, false, fmt.Errorf("more than one object stands on the line")
+	rest, _ := io.ReadAll(j.dec.Buffered()) // it is in memory
+	if len(bytes.TrimSpace(rest))+len(bytes.TrimSpace(j.line)) > 0 {
+		return nil, false, errors.New("more than one object stands on the line")
 	}
-	return j.record()
+	return rec.record()
 }
 
 // jsonError says in words what was wrong with an object.

@@ -29,7 +29,7 @@ func FuzzJSON(f *testing.F) {
 		if bytes.Count(line, []byte{'\n'}) != 1 {
 			t.Fatalf("%q is not one line", line)
 		}
-		got, placed, err := parseJSON(line)
+		got, placed, err := newJSONReader().record(line)
 		if err != nil || !placed || got.Topic != topic || got.Partition != 1 || !got.Timestamp.Equal(r.Timestamp) {
 			t.Fatalf("%s comes back as %v (%v)", line, got, err)
 		}
@@ -69,11 +69,11 @@ func TestJSONInput(t *testing.T) {
 		`{"value":"\ufffd"}`:                     "\ufffd",
 		`{"value":"x","offset":9,"topic":"out"}`: "x",
 	} {
-		if r, _, err := parseJSON([]byte(line)); err != nil || string(r.Value) != want || r.Value == nil {
+		if r, _, err := newJSONReader().record([]byte(line)); err != nil || string(r.Value) != want || r.Value == nil {
 			t.Errorf("%s is %v (%v)", line, r, err)
 		}
 	}
-	if r, placed, err := parseJSON([]byte(`{"key":null}`)); err != nil || r.Value != nil || r.Key != nil || placed {
+	if r, placed, err := newJSONReader().record([]byte(`{"key":null}`)); err != nil || r.Value != nil || r.Key != nil || placed {
 		t.Errorf("an object without a value is %v (%v)", r, err)
 	}
 	for line, word := range map[string]string{
@@ -89,7 +89,7 @@ func TestJSONInput(t *testing.T) {
 		`{"value":"\ud800"}`:               "UTF-8",
 		`nonsense`:                         "no JSON",
 	} {
-		if r, _, err := parseJSON([]byte(line)); err == nil || !strings.Contains(err.Error(), word) {
+		if r, _, err := newJSONReader().record([]byte(line)); err == nil || !strings.Contains(err.Error(), word) {
 			t.Errorf("%s is %v, and the error %v lacks %q", line, r, err, word)
 		}
 	}

@@ -59,7 +59,7 @@ var theBroker struct {
 
 func broker(t *testing.T) string {
 	t.Helper()
-	theBroker.once.Do(func() { theBroker.addr, theBroker.stop, theBroker.err = startBroker() })
+	theBroker.once.Do(func() { theBroker.addr, _, theBroker.stop, theBroker.err = startBroker() })
 	if theBroker.err != nil {
 		t.Fatal(theBroker.err)
 	}
@@ -69,21 +69,21 @@ func broker(t *testing.T) string {
 var readyLine = regexp.MustCompile(`"msg":"ready".*?"advertised"`)
 var address = regexp.MustCompile(`127\.0\.0\.1:\d+`)
 
-func startBroker() (addr string, stop func(), err error) {
+func startBroker() (addr string, p *os.Process, stop func(), err error) {
 	dir, err := os.MkdirTemp("", "records-test-")
 	if err != nil {
-		return "", nil, err
+		return "", nil, nil, err
 	}
 	exe := filepath.Join(dir, "penstock")
 	if out, err := exec.Command("go", "build", "-o", exe, "..").CombinedOutput(); err != nil {
-		return "", nil, fmt.Errorf("build penstock: %w: %s", err, out)
+		return "", nil, nil, fmt.Errorf("build penstock: %w: %s", err, out)
 	}
 	var log locked
 	cmd := exec.Command(exe, "serve", "--data", filepath.Join(dir, "data"), "--arena-dir", filepath.Join(dir, "arena"), "--kafka", "127.0.0.1:0", "--admin", "127.0.0.1:0",
 		"--core-ports", "off", "--shards", "2", "--arena", "8MiB", "--journal", "16MiB", "--checkpoint", "2MiB", "--log", "json", "--set", "group.initial.rebalance.delay.ms=0")
 	cmd.Stdout, cmd.Stderr = &log, &log
 	if err := cmd.Start(); err != nil {
-		return "", nil, err
+		return "", nil, nil, err
 	}
 	stop = func() {
 		_ = cmd.Process.Kill()
@@ -92,11 +92,11 @@ func startBroker() (addr string, stop func(), err error) {
 	}
 	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 		if at := readyLine.FindString(log.String()); at != "" {
-			return address.FindString(at), stop, nil
+			return address.FindString(at), cmd.Process, stop, nil
 		}
 	}
 	stop()
-	return "", nil, fmt.Errorf("the broker is not ready: %s", log.String())
+	return "", nil, nil, fmt.Errorf("the broker is not ready: %s", log.String())
 }
 
 // locked is a buffer that a process writes and a test reads.
