@@ -288,3 +288,22 @@ func TestCPUPerGBCountsWhatWentInAndOut(t *testing.T) {
 		t.Errorf("%v s per GB, %v per million; want 2 and 1", gb, million)
 	}
 }
+
+func TestEveryFormOfLittle(t *testing.T) {
+	silent := short().run(t)
+	for i := range silent.Latencies {
+		silent.Latencies[i].Hist.Reset()
+		silent.Latencies[i].Intervals = nil
+	}
+	for name, r := range map[string]*Result{"nothing": {}, "silence": silent} {
+		if err := r.Finish(); err != nil {
+			t.Fatal(err)
+		}
+		for _, k := range Kinds {
+			b, err := r.Encode(k)
+			if err != nil || len(b) == 0 || bytes.Contains(b, []byte("NaN")) {
+				t.Errorf("%s as %s: %v, %d bytes", name, k, err, len(b))
+			}
+		}
+	}
+}
