@@ -160,18 +160,21 @@ func (a *alteration) alterConfigs(ctx context.Context, adm *kadm.Client, topic s
 	return rows, err
 }
 
-// fallback is what a setting of a topic becomes when it is deleted there.
+// fallback is what a setting of a topic becomes when it is deleted there, nil where the
+// broker does not tell.
 func (c topicConfigs) fallback(name string) *string {
 	for _, d := range c.list {
 		if d.Name != name {
 			continue
+		}
+		if d.Origin != "topic" {
+			return d.Value
 		}
 		for _, s := range d.Synonyms {
 			if s.Origin != "topic" {
 				return s.Value
 			}
 		}
-		return d.Value
 	}
 	return nil
 }
