@@ -42,7 +42,9 @@ type sample struct {
 	busy, all    []float64
 }
 
-func newMeasure(r *run) *measure { return &measure{run: r, why: map[string]int64{}, warmWhy: map[string]int64{}} }
+func newMeasure(r *run) *measure {
+	return &measure{run: r, why: map[string]int64{}, warmWhy: map[string]int64{}}
+}
 
 func (m *measure) sample() sample {
 	s := sample{at: time.Now()}

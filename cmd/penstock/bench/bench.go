@@ -155,7 +155,11 @@ func (o *options) flags(cmd *cobra.Command, kind string) {
 			}
 			v := *value
 			v.flag = n
-			fl := f.VarPF(&v, n, "", w.Doc)
+			doc := w.Doc
+			if a := aliases[name]; a != "" {
+				doc += " (also --" + a + ")"
+			}
+			fl := f.VarPF(&v, n, "", doc)
 			if value.truth() {
 				fl.NoOptDefVal = "true"
 			}
@@ -268,7 +272,12 @@ func (o *options) run(cmd *cobra.Command, w workload.Workload, notes []string) e
 			return fmt.Errorf("save the result: %w", err2)
 		}
 	}
-	if err2 := o.out.Print(cmd.OutOrStdout(), res, func(t *cli.Table) { summary(t, res, paths) }); err2 != nil {
+	if err2 := o.out.Print(cmd.OutOrStdout(), res, func(t *cli.Table) {
+		if !screen.live || !cli.IsTerminal(os.Stdout) { // there they are still to be seen above
+			heading(t, res)
+		}
+		summary(t, res, paths)
+	}); err2 != nil {
 		return err2
 	}
 	switch {

@@ -202,12 +202,16 @@ func (s *screen) end() {
 	}
 }
 
-// summary is a result for a person.
-func summary(t *cli.Table, r *result.Result, paths []string) {
+// heading is what was measured.
+func heading(t *cli.Table, r *result.Result) {
 	for _, l := range head(r) {
 		t.Line("%s", l)
 	}
 	t.Line("")
+}
+
+// summary is a result for a person.
+func summary(t *cli.Table, r *result.Result, paths []string) {
 	warm := ""
 	if w := time.Duration(r.Workload.Warmup); w > 0 {
 		warm = fmt.Sprintf(" after %s of warm-up", w)
