@@ -65,8 +65,11 @@ func (r *resolver) resolve(ctx context.Context, want map[string][]int32) (map[to
 			if r.toEnd {
 				b.stop = q.listed(endOfLog)
 			}
-			if r.span.bounded() {
-				b.stop = q.offset(r.span.end, begin)
+			if r.span.bounded() { // with -e the log may end before the range does
+				stop := q.offset(r.span.end, begin)
+				if !r.toEnd || stop < b.stop {
+					b.stop = stop
+				}
 			}
 			if q.err != nil {
 				return nil, q.err
