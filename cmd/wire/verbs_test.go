@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // verbs runs penstock's own command line against one broker.
@@ -164,6 +166,9 @@ func TestVerbs(t *testing.T) {
 		runCase(t, "verbs", "doctor-controller", "kafka", func() error {
 			return verbs{broker}.fails(3, "KRaft controller", "doctor", controller)
 		})
+		runCase(t, "verbs", "transactions", "kafka", func() error {
+			return verbsTransactions(verbs{broker}, fmt.Sprintf("verbs-%d-txn", runSerial))
+		})
 	}
 	for _, w := range all {
 		v, name := verbs{w.addr}, fmt.Sprintf("verbs-%s-%d", w.name, runSerial)
@@ -291,6 +296,48 @@ func verbsRecords(v verbs, topic string) error {
 		err = fmt.Errorf("a record that went out and in as JSON: %q", out)
 	}
 	return err
+}
+
+// verbsTransactions reads a partition that ends with the marker of a transaction, which is
+// an offset and no record: consume -e must come to its end all the same.
+func verbsTransactions(v verbs, topic string) error {
+	if _, err := v.ok("", "topic", "create", topic); err != nil {
+		return err
+	}
+	cl, err := kgo.NewClient(kgo.SeedBrokers(v.addr), kgo.TransactionalID(topic), kgo.DefaultProduceTopic(topic))
+	if err != nil {
+		return err
+	}
+	defer cl.Close()
+	ctx, cancel := within()
+	defer cancel()
+	for value, how := range map[string]kgo.TransactionEndTry{"committed": kgo.TryCommit, "aborted": kgo.TryAbort} {
+		if err := cl.BeginTransaction(); err != nil {
+			return err
+		}
+		if err := cl.ProduceSync(ctx, kgo.StringRecord(value)).FirstErr(); err != nil {
+			return err
+		}
+		if err := cl.EndTransaction(ctx, how); err != nil {
+			return err
+		}
+	}
+	for _, c := range []struct {
+		want string
+		args []string
+	}{
+		{"aborted committed", nil},
+		{"committed", []string{"--read-committed"}},
+	} {
+		out, err := v.ok("", append([]string{"consume", topic, "-e", "-f", "%v\n"}, c.args...)...)
+		if got := strings.Fields(out); err == nil && strings.Join(slices.Sorted(slices.Values(got)), " ") != c.want {
+			err = fmt.Errorf("consume -e %v: %q, want %q", c.args, got, c.want)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func verbsTrim(v verbs, topic string) error {
