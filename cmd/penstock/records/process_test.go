@@ -204,7 +204,8 @@ func topic(t *testing.T, name string, partitions int32) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	if _, err := client(t).CreateTopic(ctx, partitions, 1, nil, name); err != nil {
+	forEver := map[string]*string{"retention.ms": kadm.StringPtr("-1")} // some records are old
+	if _, err := client(t).CreateTopic(ctx, partitions, 1, forEver, name); err != nil {
 		t.Fatal(err)
 	}
 	return name

@@ -2,12 +2,14 @@ package records
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -214,6 +216,9 @@ func (r *resolver) after(ctx context.Context, cl *kgo.Client, tp topicPartition,
 		return b.next, err
 	}
 	t := m.Topics[tp.topic]
+	if t.Err != nil {
+		return b.next, t.Err
+	}
 	req := kmsg.NewPtrFetchRequest()
 	level := kgo.ReadUncommitted()
 	if r.committed {
@@ -237,8 +242,17 @@ func (r *resolver) after(ctx context.Context, cl *kgo.Client, tp topicPartition,
 	o := kgo.ProcessFetchPartitionOpts{Offset: b.next, Topic: tp.topic, Partition: tp.partition, IsolationLevel: level}
 	fp, next := kgo.ProcessFetchPartition(o, answer, kgo.DefaultDecompressor(), nil)
 	switch {
-	case fp.Err != nil: // trimmed away meanwhile
-		next = answer.LogStartOffset
+	case errors.Is(fp.Err, kerr.OffsetOutOfRange): // trimmed away meanwhile
+		starts, err := r.adm.ListStartOffsets(ctx, tp.topic)
+		start, _ := starts.Lookup(tp.topic, tp.partition)
+		if err = errors.Join(err, start.Err); err != nil {
+			return b.next, err
+		}
+		next = start.Offset
+	case kerr.IsRetriable(fp.Err):
+		return b.next, nil
+	case fp.Err != nil:
+		return b.next, fp.Err
 	case len(fp.Records) > 0:
 		next = fp.Records[0].Offset
 	}

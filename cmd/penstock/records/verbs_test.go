@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -130,7 +131,7 @@ func TestRanges(t *testing.T) {
 	} {
 		args := []string{"consume", "ranges", "-o", o, "-f", `%p %v\n`}
 		if o == "15:99" { // offsets that are not there yet end with -e only
-			args = append(args[:3], "15", "-e", "-f", `%p %v\n`)
+			args = append(args, "-e")
 		}
 		out, _ := run(t, 0, "", args...)
 		got, expected := strings.Split(strings.TrimSpace(out), "\n"), []string{}
@@ -160,6 +161,32 @@ func TestEmptyPartitionsEnd(t *testing.T) {
 	for _, args := range [][]string{{"-e"}, {"-o", "start:end"}, {"-o", "-10", "-e"}, {"-o", "@-1h:end"}, {"-o", "end", "-e"}, {"-p", "2", "-e"}} {
 		out, talk := run(t, 0, "", append([]string{"consume", "empty"}, args...)...)
 		expect(t, out+talk, "")
+	}
+}
+
+// TestWhatIsLeft asks a partition whether anything is left, which decides whether a reader
+// that gets nothing is done.
+func TestWhatIsLeft(t *testing.T) {
+	topic(t, "left", 1)
+	run(t, 0, "a\nb\nc\n", "produce", "left", "-q")
+	cl, err := kgo.NewClient(kgo.SeedBrokers(broker(t)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cl.Close()
+	adm := kadm.NewClient(cl)
+	for _, c := range []struct {
+		trim, next, want int64
+	}{{0, 0, 0}, {0, 1, 1}, {0, 3, 3}, {2, 1, 2}, {3, 1, 3}} {
+		if _, err := adm.DeleteRecords(context.Background(), offsetsOf("left", c.trim)); c.trim > 0 && err != nil {
+			t.Fatal(err)
+		}
+		for _, committed := range []bool{false, true} {
+			r := resolver{adm: adm, committed: committed}
+			if got, err := r.after(context.Background(), cl, topicPartition{"left", 0}, bounds{next: c.next, stop: 3}); err != nil || got != c.want {
+				t.Errorf("trimmed to %d, at %d: what is left begins at %d (%v), want %d", c.trim, c.next, got, err, c.want)
+			}
+		}
 	}
 }
 
