@@ -59,10 +59,17 @@ func (l *Loop) Stats() Stats {
 
 // publish shows the counters to other goroutines.
 func (l *Loop) publish() {
+	s := l.StatsNow()
+	l.shown.Store(&s)
+}
+
+// StatsNow are the counters of this moment, without the present turn's time. It is called
+// on the loop (Do).
+func (l *Loop) StatsNow() Stats {
 	s := l.stats
 	s.At = core.Mono()
 	s.Connections, s.Held = int64(l.open), int64(l.held)
-	l.shown.Store(&s)
+	return s
 }
 
 // ConnStats is one open connection.

@@ -14,9 +14,9 @@ const statsEvery = time.Second
 type Stats struct {
 	At          time.Duration `json:"at_ns"`    // Env.Mono
 	Requests    int64         `json:"requests"` // of clients of this shard, that have ended
-	Produce     Latency       `json:"produce"`  // of these
-	Fetch       Latency       `json:"fetch"`    // of these; without the wait for data
-	Sync        Latency       `json:"sync"`     // of group commits: writing and syncing the journal
+	Produce     Latency       `json:"-"`        // of these
+	Fetch       Latency       `json:"-"`        // of these; without the wait for data
+	Sync        Latency       `json:"-"`        // of group commits: writing and syncing the journal
 	Appends     int64         `json:"appends"`  // batches
 	AppendBytes int64         `json:"append_bytes"`
 	Repeats     int64         `json:"repeats"` // batches that an idempotent producer sent again

@@ -33,6 +33,10 @@ type Shard struct {
 	BytesOut    int64   `json:"bytes_out_total"`
 	Appended    int64   `json:"appended_bytes_total"`
 	Batches     int64   `json:"appended_batches_total"`
+	Reads       int64   `json:"reads_total"` // of partitions, answered with bytes
+	ReadBytes   int64   `json:"read_bytes_total"`
+	Refused     int64   `json:"refused_total"`          // appends, reads and questions
+	Repeats     int64   `json:"repeated_batches_total"` // that an idempotent producer sent again
 	Crossed     int64   `json:"crossed_requests_total"` // sent on to other shards
 	Commits     int64   `json:"commits_total"`          // of the journal
 	Pending     int64   `json:"pending_appends"`        // not yet durable
