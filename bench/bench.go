@@ -93,7 +93,7 @@ type bench struct {
 	floors    []*process
 	topics    int
 	starts    []float64 // seconds
-	ballast   []byte
+	ballast   Ballast
 }
 
 func (b *bench) say(format string, args ...any) { b.Log(fmt.Sprintf(format, args...)) }
@@ -149,7 +149,7 @@ func (b *bench) stop() {
 	}
 	b.floors = nil
 	b.endBroker(false)
-	b.release()
+	b.ballast.Release()
 	if b.dir != "" {
 		_ = os.RemoveAll(b.dir)
 		b.dir = ""

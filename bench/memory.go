@@ -12,24 +12,27 @@ import (
 // ballastMax is how much memory is held between two measurements.
 const ballastMax = 5 << 30
 
-// hold takes memory and touches it, and release gives it back just before a measurement
-// that fills the page cache. On a virtual machine whose host takes back what is free
-// (balloon, free page reporting), a page costs ten times as much when it is first
-// touched: without this, a produce would measure the host. On other machines it changes
-// nothing.
-func (b *bench) hold() {
-	if b.ballast != nil {
+// Ballast is memory that is taken and touched by Hold, and given back by Release just
+// before a measurement that fills the page cache. On a virtual machine whose host takes
+// back what is free (balloon, free page reporting), a page costs ten times as much when
+// it is first touched: without this, a produce would measure the host. On other machines
+// it changes nothing.
+type Ballast struct{ held []byte }
+
+// Hold may fail; then the figures are those of cold memory.
+func (b *Ballast) Hold() {
+	if b.held != nil {
 		return
 	}
 	n := min(ballastMax, field("/proc/meminfo", "MemAvailable:")<<10/2)
-	// It may fail; then the figures are those of cold memory.
-	b.ballast, _ = unix.Mmap(-1, 0, int(n), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON|unix.MAP_POPULATE)
+	b.held, _ = unix.Mmap(-1, 0, int(n), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON|unix.MAP_POPULATE)
 }
 
-func (b *bench) release() {
-	if b.ballast != nil {
-		_ = unix.Munmap(b.ballast)
-		b.ballast = nil
+// Release gives back what Hold has taken, if it has.
+func (b *Ballast) Release() {
+	if b.held != nil {
+		_ = unix.Munmap(b.held)
+		b.held = nil
 	}
 }
 
@@ -43,8 +46,8 @@ func (b *bench) pageCache() error {
 	const size, piece = 2 << 30, 256 << 10
 	var warm []float64
 	for range b.Rounds {
-		b.hold()
-		b.release()
+		b.ballast.Hold()
+		b.ballast.Release()
 		cpu, err := writeNew(filepath.Join(b.dir, "new"), size, piece)
 		if err != nil {
 			return err

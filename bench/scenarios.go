@@ -51,15 +51,15 @@ func (b *bench) produceTo(p load.Produce, durability string) (sample, error) {
 	}
 	p.Topic, p.Addr = topic, b.addr
 	before := deviceWritten(b.Dir)
-	b.hold()
-	b.release()
+	b.ballast.Hold()
+	b.ballast.Release()
 	s, err := measured(b.broker, func(mark func()) (load.Stats, error) { p.Mark = mark; return p.Run() })
 	if err != nil {
 		return s, err
 	}
 	s.Disk = float64(deviceWritten(b.Dir)-before) / float64(s.Total)
 	err = b.admin.DeleteTopic(topic)
-	b.hold() // the pages that its files had
+	b.ballast.Hold() // the pages that its files had
 	return s, err
 }
 

@@ -37,6 +37,7 @@ type conn struct {
 	gc    gnet.Conn
 	fd    int
 	from  netip.AddrPort
+	local netip.AddrPort
 	limit *Limit
 	phase phase
 	known bool // to the handler: it gets a Closed
@@ -45,6 +46,9 @@ type conn struct {
 	stop  stops
 	deaf  bool // gnet does not read it
 	half  bool // the peer has ended its side: gnet does not know it any more
+
+	openedAt          time.Duration
+	bytesIn, bytesOut int64
 
 	// Input. in[head:] is read and not used; need of it must be there before Receive is
 	// worth a call. charge is what it counts in Loop.held: the memory, or the promise to
@@ -81,7 +85,7 @@ func (l *Loop) opened(gc gnet.Conn, in *incoming) bool {
 	} else {
 		l.conns, l.gens = append(l.conns, nil), append(l.gens, 1)
 	}
-	c := &conn{id: core.MakeConnID(slot, l.gens[slot]), gc: gc, fd: gc.Fd(), from: in.remote, limit: in.limit}
+	c := &conn{id: core.MakeConnID(slot, l.gens[slot]), gc: gc, fd: gc.Fd(), from: in.remote, local: in.local, limit: in.limit, openedAt: core.Mono()}
 	gc.SetContext(c)
 	gc.SetSafeContext(nil) // nothing of the accept goroutine is needed any more
 	l.conns[slot] = c

@@ -18,6 +18,7 @@ const (
 // nothing kept, hands gnet's buffer to the handler as it is.
 func (l *Loop) traffic(c *conn, p []byte) gnet.Action {
 	l.stats.BytesIn += int64(len(p))
+	c.bytesIn += int64(len(p))
 	if c.phase != open {
 		l.deafen(c, true) // what a leaving connection still says is of no interest
 		return gnet.None
@@ -185,6 +186,7 @@ func (l *Loop) readFrame(c *conn) (closed bool) {
 		}
 		c.in = c.in[:len(c.in)+n]
 		l.stats.BytesIn += int64(n)
+		c.bytesIn += int64(n)
 		budget -= n
 		if n == missing {
 			l.offerKept(c)

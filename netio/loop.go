@@ -51,6 +51,8 @@ type Loop struct {
 	timerAt   time.Duration // what the timerfd is set to; 0: not set
 	stats     Stats
 	shownAt   time.Duration
+	turnBegin time.Duration // core.Mono of the first callback of this turn; 0: none yet
+	turnEnd   time.Duration // of the last turn
 	stopping  bool
 	finished  bool
 	emptied   chan struct{} // closed with finished

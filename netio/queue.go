@@ -85,6 +85,7 @@ func (l *Loop) sent(c *conn, n int) {
 	c.queued -= n
 	l.stats.Queued -= int64(n)
 	l.stats.BytesOut += int64(n)
+	c.bytesOut += int64(n)
 	q := c.q
 	for n > 0 {
 		r := &q.runs[q.head]

@@ -114,6 +114,7 @@ func (l *Loop) turn() {
 func (l *Loop) arm() {
 	if !l.armed {
 		l.armed = true
+		l.turnBegins()
 		l.bells.endTurn()
 	}
 }
@@ -130,7 +131,9 @@ func (l *Loop) endTurn() {
 	}
 	l.flushDirty()
 	l.endHalves()
-	if now := core.Mono(); now-l.shownAt >= statsEvery {
+	now := core.Mono()
+	l.turnEnds(now)
+	if now-l.shownAt >= statsEvery {
 		l.shownAt = now
 		l.publish()
 	}

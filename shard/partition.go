@@ -46,6 +46,7 @@ type partition struct {
 	refuses   core.Code // what everything is refused with, if it is quarantined
 	broken    bool      // nothing can be appended any more
 	svc       *service  // of an internal topic; nil: none
+	appended  int64     // bytes
 }
 
 // refresh takes the log's positions over.
@@ -149,6 +150,7 @@ func (s *Shard) append(p *partition, m *message) {
 	}
 	s.stats.Appends++
 	s.stats.AppendBytes += int64(len(m.body))
+	p.appended += int64(len(m.body))
 	m.c.Base, m.c.Timestamp, m.last = st.Base, st.AppendTime, st.Base+core.Offset(h.LastDelta)
 	p.refresh()
 	p.bounds(m)

@@ -69,6 +69,7 @@ type Shard struct {
 	resumeAt  time.Duration // deadlines of connections and services rest until then
 	stopping  stopping
 	stats     Stats
+	answers   []answered // of this turn
 	published atomic.Pointer[Stats]
 	// unpublished says that there were turns since, so the timer is set for the next time.
 	unpublished bool
@@ -102,12 +103,13 @@ func New(cfg Config) (*Shard, error) {
 	}
 	s.turn()
 	cfg.Store.Shard, cfg.Store.Host, cfg.Store.Env = cfg.ID, storeEvents{s}, s
+	cfg.Store.Sync = &timedWorker{Worker: cfg.Store.Sync, env: cfg.Env, into: &s.stats.Sync}
 	store, err := segment.OpenStore(cfg.Store)
 	if err != nil {
 		return nil, err
 	}
 	s.store = store
-	for _, w := range []core.Worker{cfg.Store.Sync, cfg.Store.Write, cfg.Store.Read, cfg.Control} {
+	for _, w := range []core.Worker{s.cfg.Store.Sync, cfg.Store.Write, cfg.Store.Read, cfg.Control} {
 		if d, ok := w.(drainer); ok && !contains(s.drains, d) {
 			s.drains = append(s.drains, d)
 		}
@@ -257,6 +259,7 @@ func (s *Shard) EndTurn() {
 		s.store.Commit() // after the last append of the turn
 	}
 	s.finish()
+	s.endAnswers()
 	if s.unpublished = s.clock.mono-s.stats.At < statsEvery; !s.unpublished {
 		s.publish()
 	}

@@ -52,6 +52,7 @@ func (s *Shard) carry(c *conn, v *service) {
 	for i := range fx.Reply {
 		s.replied(v, &fx.Reply[i])
 	}
+	s.countAnswers()
 	if c != nil {
 		s.output(c)
 	}

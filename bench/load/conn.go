@@ -5,6 +5,7 @@
 package load
 
 import (
+	"context"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -24,19 +25,35 @@ const Congestion = "cubic"
 
 const callTimeout = 30 * time.Second
 
-// dial connects with Congestion; if the system does not allow it, that is an error, for
-// the figures would not be comparable.
-func dial(addr string) (net.Conn, error) {
-	d := net.Dialer{Timeout: callTimeout, Control: func(_, _ string, c syscall.RawConn) (err error) {
-		err2 := c.Control(func(fd uintptr) {
-			err = unix.SetsockoptString(int(fd), unix.IPPROTO_TCP, unix.TCP_CONGESTION, Congestion)
-		})
-		if err == nil {
-			err = err2
+// dial connects with Congestion.
+func dial(addr string) (net.Conn, error) { return Dialer(Congestion).Dial(context.Background(), addr) }
+
+// Dialer connects with a TCP congestion control; if the system does not allow it, that is
+// an error, for the figures would not be comparable. "" is the system's own.
+type Dialer string
+
+// Dial connects.
+func (d Dialer) Dial(ctx context.Context, addr string) (net.Conn, error) {
+	return d.DialContext(ctx, "tcp", addr)
+}
+
+// DialContext connects, in the form that other packages want.
+func (d Dialer) DialContext(ctx context.Context, network, addr string) (net.Conn, error) {
+	n := net.Dialer{Timeout: callTimeout}
+	if d != "" {
+		n.Control = func(_, _ string, c syscall.RawConn) (err error) {
+			err2 := c.Control(func(fd uintptr) {
+				if err = unix.SetsockoptString(int(fd), unix.IPPROTO_TCP, unix.TCP_CONGESTION, string(d)); err != nil {
+					err = fmt.Errorf("set the congestion control %s: %w", string(d), err)
+				}
+			})
+			if err == nil {
+				err = err2
+			}
+			return err
 		}
-		return err
-	}}
-	return d.Dial("tcp", addr)
+	}
+	return n.DialContext(ctx, network, addr)
 }
 
 // Client asks a broker for what happens once, one request at a time.

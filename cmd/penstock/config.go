@@ -14,6 +14,7 @@ import (
 	"github.com/goccy/go-yaml/parser"
 	"github.com/goccy/go-yaml/token"
 
+	"github.com/penstock/penstock/cmd/penstock/cli"
 	"github.com/penstock/penstock/core"
 	"github.com/penstock/penstock/shard/kafka"
 )
@@ -213,7 +214,7 @@ func hintKey(section, key string) string {
 	for i := range known {
 		known[i] = keyOf(known[i])
 	}
-	return hint(key, known, "penstock serve --help lists the settings")
+	return cli.Hint(key, known, "penstock serve --help lists the settings")
 }
 
 func keyText(n ast.MapKeyNode) string { return n.GetToken().Value }
@@ -246,7 +247,7 @@ func hintVariable(k string, known []string) string {
 			return "; did you mean " + full + "?"
 		}
 	}
-	return hint(k, known, "penstock serve --help lists the settings")
+	return cli.Hint(k, known, "penstock serve --help lists the settings")
 }
 
 func readEnviron(environ []string, values map[string]value) error {
@@ -263,6 +264,9 @@ func readEnviron(environ []string, values map[string]value) error {
 			continue
 		}
 		name, ok := byEnv[k]
+		if k == cli.BrokersVariable {
+			continue // it is for the other verbs
+		}
 		if !ok {
 			return fmt.Errorf("the environment variable %s sets nothing that is known%s", k, hintVariable(k, known))
 		}

@@ -226,7 +226,10 @@ func TestAdminPort(t *testing.T) {
 			Usable int64 `json:"usable_bytes"`
 		}
 		Shards []struct {
-			Loop struct{ Connections, BytesIn int64 }
+			Loop struct {
+				Connections int64
+				BytesIn     int64 `json:"bytes_in"`
+			}
 		}
 	}
 	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) { // shards publish from time to time

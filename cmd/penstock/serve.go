@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -15,61 +14,82 @@ import (
 	"github.com/lmittmann/tint"
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
+
+	"github.com/penstock/penstock/cmd/penstock/cli"
 )
 
 // stopPatience is how long a SIGTERM waits for what is in flight before it cuts it off.
 const stopPatience = 25 * time.Second
 
 func serveCommand() *cobra.Command {
-	var file string
-	var sets []string
-	flags := map[string]*string{}
+	given := &settingFlags{}
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Start the broker",
 		Example: `  penstock serve                                    data in ./data, Kafka on 127.0.0.1:9092
   penstock serve --data /var/lib/penstock --shards 4
   penstock serve --config penstock.yaml --set num.partitions=8 --set retention.ms=3600000`,
-		Args: noArgs,
+		Args:              cli.Args(0, 0),
+		ValidArgsFunction: cli.CompleteNothing,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			given := map[string]string{}
-			for name, v := range flags {
-				if cmd.Flags().Changed(flagName(name)) {
-					given[name] = *v
-				}
-			}
-			if err := takeSets(sets, given); err != nil {
-				return &exitError{exitUsage, err}
-			}
-			cfg, _, err := loadConfig(file, os.Environ(), given)
+			cfg, _, err := given.load(cmd)
 			if err != nil {
 				newLogger("auto").notStarted(err)
-				return &exitError{exitConfig, err}
+				return err
 			}
 			return serve(cfg)
 		},
 	}
-	cmd.Flags().StringVar(&file, "config", "", "YAML `file` with settings")
-	cmd.Flags().StringArrayVar(&sets, "set", nil, "a Kafka setting of the broker or a default for topics, `key=value` (repeatable)")
+	given.add(cmd)
+	cli.More(cmd, settingsHelp())
+	return cmd
+}
+
+// settingFlags are the settings as flags, beside the file that holds others.
+type settingFlags struct {
+	file   string
+	sets   []string
+	values map[string]*string
+}
+
+func (g *settingFlags) add(cmd *cobra.Command) {
+	g.values = map[string]*string{}
+	cmd.Flags().StringVar(&g.file, "config", "", "YAML `file` with settings")
+	cmd.Flags().StringArrayVar(&g.sets, "set", nil, "a Kafka setting of the broker or a default for topics, `key=value` (repeatable)")
 	cmd.Flags().SortFlags = false
 	for _, s := range settings {
 		if strings.Contains(s.name, "/") {
 			continue
 		}
 		v := new(string)
-		flags[s.name] = v
+		g.values[s.name] = v
 		*v = s.def
 		cmd.Flags().Var(flagValue{v, s}, flagName(s.name), s.doc)
 		if s.def == "false" || s.def == "true" {
 			cmd.Flags().Lookup(flagName(s.name)).NoOptDefVal = "true"
 		}
 	}
-	help := cmd.HelpFunc()
-	cmd.SetHelpFunc(func(cmd *cobra.Command, args []string) {
-		help(cmd, args)
-		helpSettings(cmd.OutOrStdout())
-	})
-	return cmd
+	_ = cmd.RegisterFlagCompletionFunc("set", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+		return setKeys("="), cobra.ShellCompDirectiveNoSpace | cobra.ShellCompDirectiveNoFileComp
+	}) // the flag is there
+}
+
+// load layers the settings, and returns where each comes from.
+func (g *settingFlags) load(cmd *cobra.Command) (*config, map[string]value, error) {
+	given := map[string]string{}
+	for name, v := range g.values {
+		if cmd.Flags().Changed(flagName(name)) {
+			given[name] = *v
+		}
+	}
+	if err := takeSets(g.sets, given); err != nil {
+		return nil, nil, cli.Usage("%w", err)
+	}
+	cfg, values, err := loadConfig(g.file, os.Environ(), given)
+	if err != nil {
+		return nil, nil, cli.Fail(cli.ExitConfig, "%w", err)
+	}
+	return cfg, values, nil
 }
 
 // flagValue is a setting as a flag: its text is looked at with all the others'.
@@ -102,8 +122,9 @@ func (f flagValue) Type() string {
 	return "word"
 }
 
-// helpSettings lists what --set takes.
-func helpSettings(w io.Writer) {
+// settingsHelp lists what --set takes.
+func settingsHelp() string {
+	w := &strings.Builder{}
 	for _, section := range []struct{ name, title string }{
 		{brokerSection, "Settings of the broker (--set, or under broker: in the file)"},
 		{topicSection, "Defaults for topics (--set, or under topic_defaults: in the file)"},
@@ -119,8 +140,10 @@ func helpSettings(w io.Writer) {
 Every setting is also a key of the file, with _ for -, and a variable of the environment:
   --arena-dir       arena_dir: ...                     PENSTOCK_ARENA_DIR
   --set a.b=c       broker: or topic_defaults: a.b: c  PENSTOCK_BROKER__A_B, PENSTOCK_TOPIC_DEFAULTS__A_B
-Flags win over the environment, and that over the file.
+Flags win over the environment, and that over the file. penstock config init writes a file
+with all of them, and penstock config show --origin tells where each value comes from.
 `)
+	return w.String()
 }
 
 func flagName(setting string) string { return strings.ReplaceAll(setting, "_", "-") }
@@ -138,17 +161,22 @@ func takeSets(sets []string, given map[string]string) error {
 		case find(topicSection+k) != nil:
 			given[topicSection+k] = v
 		default:
-			known := append(names(brokerSection), names(topicSection)...)
-			for i := range known {
-				known[i] = keyOf(known[i])
-			}
 			if find(strings.ReplaceAll(k, "-", "_")) != nil {
 				return fmt.Errorf("--set takes the settings with Kafka's names; %s is a flag: --%s", k, flagName(k))
 			}
-			return fmt.Errorf("--set: the setting %q is not known%s", k, hint(k, known, "penstock serve --help lists the settings"))
+			return fmt.Errorf("--set: the setting %q is not known%s", k, cli.Hint(k, setKeys(""), "penstock serve --help lists the settings"))
 		}
 	}
 	return nil
+}
+
+// setKeys are the keys that --set takes.
+func setKeys(end string) []string {
+	known := append(names(brokerSection), names(topicSection)...)
+	for i := range known {
+		known[i] = known[i][strings.Index(known[i], "/")+1:] + end
+	}
+	return known
 }
 
 // logger is where the broker says what happens.
@@ -160,8 +188,7 @@ type logger struct {
 
 // newLogger is text on a terminal and JSON lines elsewhere, unless the settings say.
 func newLogger(form string) logger {
-	_, err := unix.IoctlGetTermios(int(os.Stdout.Fd()), unix.TCGETS)
-	terminal := err == nil
+	terminal := cli.IsTerminal(os.Stdout)
 	if form == "text" || form == "auto" && terminal {
 		_, plain := os.LookupEnv("NO_COLOR")
 		out := newOutlet(os.Stderr)

@@ -127,11 +127,7 @@ func findBrokers() (stop func(failed bool), err error) {
 
 // penstock is the one place that knows how the broker is started.
 func penstock(data string, shards, port, core, admin int) *exec.Cmd {
-	bin := os.Getenv("PENSTOCK")
-	if bin == "" {
-		bin = "../../bin/penstock"
-	}
-	return exec.Command(bin, "serve", "--data", data, "--shards", strconv.Itoa(shards), "--kafka", addr(port),
+	return exec.Command(binary(), "serve", "--data", data, "--shards", strconv.Itoa(shards), "--kafka", addr(port),
 		"--core-ports", "on", "--core-port", strconv.Itoa(core), "--admin", addr(admin),
 		"--set", "group.initial.rebalance.delay.ms=0", "--set", "auto.create.topics.enable=false")
 }

@@ -10,6 +10,9 @@
 // have suites of their own with the same cases, because what they do in their own words is
 // what is tested. kcat can neither make topics nor set times: franz-go does that for it.
 //
+// verbs_test.go runs penstock's own verbs, against every view and against an Apache Kafka that
+// it starts.
+//
 // Each case prints one line, client case view ok|FAIL ms, and each client a line at the end.
 // Clients run side by side. setup.sh installs all that is needed; a missing tool is a failure.
 package wire

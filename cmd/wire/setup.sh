@@ -45,6 +45,7 @@ jars() { # jars KAFKA-CLIENTS-VERSION
 }
 jars 4.3.1
 jars 2.8.2
+sh kafka-peer/jars.sh
 
 if [ ! -e node/node_modules/complete ] || [ node/package-lock.json -nt node/node_modules/complete ]; then
 	(cd node && npm ci --silent && touch node_modules/complete)

@@ -31,7 +31,7 @@ var mayImport = []struct {
 	{"shard/kafka", []string{"core", "codec/kafka", "codec/batch", "shard/session"}},
 	{"shard/sim", []string{"core", "codec", "segment", "shard"}},
 	{"netio", []string{"core"}},
-	{"bench", []string{"core", "codec", "bench"}},
+	{"bench", []string{"core", "codec", "bench", "perf"}},
 	{"perf", []string{"core"}},
 	{"cmd", []string{""}},
 }

@@ -33,6 +33,9 @@ func (s *Session) onApiVersions(sl *slot, h *codec.Header) {
 		s.answer(sl, resp)
 		return
 	}
+	if h.Version >= 3 {
+		s.software = clip(req.ClientSoftwareName) + " " + clip(req.ClientSoftwareVersion)
+	}
 	if h.Version >= 5 && s.meantAnother(req) {
 		resp.ErrorCode = codec.RebootstrapRequired
 	}

@@ -72,6 +72,9 @@ type Session struct {
 	nearest    time.Duration // no slot under way has an earlier deadline; 0: none has one
 	deadline   time.Duration // of the shard's timer; never later than what we wait for
 
+	client, software string // as the client says
+	requests         int64  // answered
+
 	produce codec.ProduceRequest // decoded within one step
 	fetch   fetch                // of the one Fetch under way
 }
@@ -84,6 +87,7 @@ type slot struct {
 	silent       bool // no answer is due (acks=0)
 	out          []byte
 	sent         uint64        // the turn in which out was last handed over
+	began        time.Duration // for statistics: see session.Answered
 	deadline     time.Duration // when the client wants an answer, whatever it is; 0: it did not say
 
 	pending int                           // completions that are still to come
@@ -162,6 +166,8 @@ func (s *Session) start(h *codec.Header, fx *session.Effects) {
 	sl.out = s.buffer(sl)
 	sl.key, sl.version, sl.correlation = h.Key, h.Version, h.Correlation
 	sl.done, sl.silent, sl.deadline, sl.pending, sl.finish = false, false, 0, 0, nil
+	sl.began = s.host.Mono()
+	s.meet(h.ClientID)
 	clear(sl.takers)
 	sl.takers = sl.takers[:0]
 	s.tail++
@@ -259,6 +265,7 @@ func (s *Session) Complete(c *session.Completion, fx *session.Effects) {
 	case codec.Produce:
 		s.appended(sl, c)
 	case codec.Fetch:
+		s.fetchGoesOn(sl)
 		s.fetched(sl, c, fx)
 	default:
 		s.take(sl, int(c.Ticket.Part), c)
@@ -327,6 +334,7 @@ func (s *Session) timeUp(now time.Duration, fx *session.Effects) {
 		}
 	}
 	if s.fetch.waiting() && now >= s.fetch.deadline {
+		s.fetchGoesOn(&s.slots[(s.tail-1)%slotsMax])
 		s.fetchTimeUp(fx)
 	}
 	s.flush(fx)
@@ -370,6 +378,7 @@ func (s *Session) flush(fx *session.Effects) {
 			return
 		}
 		s.head++
+		s.count(sl, fx)
 		sl.sent, sl.finish = s.turn, nil // it holds the answer
 		switch {
 		case sl.silent:

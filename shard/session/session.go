@@ -189,6 +189,23 @@ type Out struct {
 	Extent core.Extent
 }
 
+// RequestKind is what a client asked for, as far as statistics tell requests apart.
+type RequestKind uint8
+
+// Kinds of requests.
+const (
+	OtherRequest RequestKind = iota
+	ProduceRequest
+	FetchRequest
+)
+
+// Answered is a request of a client that ends with this step. Began is Env.Mono of the
+// turn in which it came; of a Fetch that had to wait for data, of the end of the wait.
+type Answered struct {
+	Kind  RequestKind
+	Began time.Duration
+}
+
 // Effects is all that leaves a step. The shard owns it, resets it before and carries
 // it out after the step, in the order of the fields: Append, Read, Wait, Cancel,
 // Query, Call, Change, Reply, Out, Deadline, Pause, Close. Slices keep their capacity;
@@ -203,6 +220,8 @@ type Effects struct {
 	Change []Change
 	Reply  []Reply
 	Out    []Out
+	// Answered is for statistics and has no effect.
+	Answered []Answered
 	// Deadline is when Tick shall be called (Env.Mono); it stays until it is changed.
 	// 0 leaves it as it is, a negative value takes it away.
 	Deadline time.Duration
@@ -218,7 +237,7 @@ func (fx *Effects) Reset() {
 	clear(fx.Out) // drops references to extents that have been passed on
 	clear(fx.Change)
 	*fx = Effects{Append: fx.Append[:0], Read: fx.Read[:0], Wait: fx.Wait[:0], Cancel: fx.Cancel[:0],
-		Query: fx.Query[:0], Call: fx.Call[:0], Change: fx.Change[:0], Reply: fx.Reply[:0], Out: fx.Out[:0]}
+		Query: fx.Query[:0], Call: fx.Call[:0], Change: fx.Change[:0], Reply: fx.Reply[:0], Out: fx.Out[:0], Answered: fx.Answered[:0]}
 }
 
 // Send appends bytes to the output.

@@ -2,12 +2,13 @@
 # Starts Apache Kafka, one node, in the foreground: start.sh DIR PORT
 # The same suite runs against it, which proves the suite. Controller: PORT+1.
 # REBALANCE_DELAY_MS (0) is how long a new group waits for members.
+# KAFKA_HEAP_OPTS (-Xms512m -Xmx1g) is the memory of the JVM.
 # DIR is kept: a second start with the same DIR carries on with its data.
 set -eu
 dir=$1 port=$2
 here=$(cd "$(dirname "$0")" && pwd)
 libs=${WIRE_CACHE:-$HOME/.cache/penstock-wire}/kafka
-[ -d "$libs" ] || mvn -q -B -f "$here/pom.xml" dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory="$libs"
+[ -e "$libs/complete" ] || sh "$here/jars.sh"
 mkdir -p "$dir"
 cat > "$dir/server.properties" <<P
 process.roles=broker,controller
@@ -29,4 +30,4 @@ group.initial.rebalance.delay.ms=${REBALANCE_DELAY_MS:-0}
 P
 [ -f "$dir/data/meta.properties" ] || java -Xshare:auto -cp "$libs/*" kafka.tools.StorageTool format --standalone \
 	-t AAAAAAAAAAAAAAAAAAAAAQ -c "$dir/server.properties" > "$dir/format.log" 2>&1
-exec java -Xms512m -Xmx1g -Djava.awt.headless=true -Dkafka.logs.dir="$dir" -cp "$libs/*" kafka.Kafka "$dir/server.properties" > "$dir/kafka.log" 2>&1
+exec java ${KAFKA_HEAP_OPTS:--Xms512m -Xmx1g} -Djava.awt.headless=true -Dkafka.logs.dir="$dir" -cp "$libs/*" kafka.Kafka "$dir/server.properties" > "$dir/kafka.log" 2>&1

@@ -1,0 +1,88 @@
+package result
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+)
+
+// The values under the pointer are as many as the places, for each name of each plot.
+func TestValuesUnderThePointerMatchTheirPlaces(t *testing.T) {
+	many := short()
+	many.cores = 40
+	for _, r := range []*Result{aRun.run(t), many.run(t)} {
+		for _, c := range r.plots() {
+			js, err := c.Hover.JSON()
+			if err != nil {
+				t.Fatal(err)
+			}
+			var h hover
+			if err := json.Unmarshal([]byte(js), &h); err != nil {
+				t.Fatal(err)
+			}
+			if len(h.X) == 0 || len(h.Head) != len(h.X) || len(h.Names) != len(h.Text) || len(h.Names) != len(h.Color) {
+				t.Errorf("%s: %d places, %d headings, %d names, %d lists, %d colours", c.ID, len(h.X), len(h.Head), len(h.Names), len(h.Text), len(h.Color))
+			}
+			for i, x := range h.X {
+				if x < 0 || x > plotUnits || i > 0 && x < h.X[i-1] {
+					t.Errorf("%s: place %d is %v", c.ID, i, x)
+				}
+			}
+			for i, list := range h.Text {
+				if len(list) != len(h.X) {
+					t.Errorf("%s: %s has %d values at %d places", c.ID, h.Names[i], len(list), len(h.X))
+				}
+			}
+		}
+	}
+}
+
+func TestManyCPUsAreNamedByMeanAndBusiest(t *testing.T) {
+	if got := fmt.Sprint(meanAndBusiest(Second{Cores: []float64{0.1, 0.9, 0.2}})); got != "[40 % 90 % (cpu 1)]" {
+		t.Error(got)
+	}
+	s := short()
+	s.cores = 40
+	if c := s.run(t).coresPlot(); len(c.Strips) != 40 || len(c.Hover.Names) != 2 {
+		t.Errorf("%d strips, %v under the pointer", len(c.Strips), c.Hover.Names)
+	}
+}
+
+func TestThinKeepsTheMeanOfShares(t *testing.T) {
+	xs, ys := make([]float64, 1201), make([]float64, 1201)
+	for i := range xs {
+		xs[i], ys[i] = float64(i), float64(i%3)
+	}
+	x, y := thin(xs, ys, 600)
+	if len(x) != len(y) || len(x) > 600 || len(x) < 300 || y[0] != 1 || x[0] != 1 {
+		t.Errorf("%d points, the first %v, %v", len(x), x[0], y[0])
+	}
+	if x, _ := thin(xs[:600], ys[:600], 600); len(x) != 600 {
+		t.Errorf("%d points of 600", len(x))
+	}
+}
+
+// A curve ends at its longest value, where one sample is left, and not beyond.
+func TestPercentileCurvesEndWithTheirSamples(t *testing.T) {
+	h := histogram()
+	for i := range 100 {
+		_ = h.RecordValue(int64(1_000_000 * (i + 1)))
+	}
+	big := histogram()
+	_ = big.RecordValues(5_000_000, 100_000)
+	c := percentilePlot([]curve{{name: "few", hist: h}, {name: "many", hist: big}})
+	few := c.Hover.Text[0]
+	last := ""
+	for i, v := range few {
+		if v != "" {
+			last = c.Hover.Head[i] + " " + v
+		}
+	}
+	if last != "99.0 % 100 ms" {
+		t.Errorf("100 samples end at %s", last)
+	}
+	if end := c.Hover.Text[1]; end[len(end)-1] == "" || !strings.HasPrefix(c.Hover.Head[len(c.Hover.Head)-1], "99.999") {
+		t.Errorf("100,000 samples end at %q of %s", end[len(end)-1], c.Hover.Head[len(c.Hover.Head)-1])
+	}
+}

@@ -1,0 +1,131 @@
+package run
+
+import (
+	"math"
+	"net"
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/penstock/penstock/bench/load"
+	"github.com/penstock/penstock/bench/result"
+	"github.com/penstock/penstock/bench/workload"
+)
+
+func TestDurabilityIsSaidTruthfully(t *testing.T) {
+	never := strconv.FormatInt(math.MaxInt64, 10)
+	for _, c := range []struct {
+		config   map[string]string
+		replicas int
+		acks     string
+		want     []string
+	}{
+		{map[string]string{durabilityKey: "synced"}, 1, "all", []string{"synced:", "fdatasync", "power cut", "acks=all"}},
+		{map[string]string{durabilityKey: "interval", "flush.ms": "10", "flush.messages": never}, 1, "1", []string{"interval:", "flush.ms=10", "acks=1"}},
+		{map[string]string{durabilityKey: "os"}, 1, "all", []string{"os:", "not a power cut"}},
+		{map[string]string{durabilityKey: "synced"}, 1, "0", []string{"no acknowledgement"}},
+		{map[string]string{"flush.messages": "1", "flush.ms": never}, 1, "all", []string{"flush.messages=1", "after a sync", "1 replica"}},
+		{map[string]string{"flush.messages": never, "flush.ms": never, "min.insync.replicas": "2"}, 3, "all", []string{"not synced", "page cache", "3 replicas, min.insync.replicas=2"}},
+		{map[string]string{"flush.messages": never, "flush.ms": "10"}, 1, "all", []string{"flush.ms=10", "synced later"}},
+	} {
+		got := durability(c.config, c.replicas, c.acks)
+		for _, w := range c.want {
+			if !strings.Contains(got, w) {
+				t.Errorf("%v: %q lacks %q", c.config, got, w)
+			}
+		}
+	}
+}
+
+func TestTheListenerIsFound(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if pid := listener(l.Addr().String()); pid != os.Getpid() {
+		t.Errorf("process %d listens, found %d", os.Getpid(), pid)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if pid := listener(l.Addr().String()); pid != 0 {
+		t.Errorf("nobody listens, found %d", pid)
+	}
+	if !local("127.0.0.1:9092") || !local("localhost:9092") || local("192.0.2.1:9092") || local("nonsense") {
+		t.Error("what is local is not told from what is not")
+	}
+}
+
+func TestAProcessIsWatched(t *testing.T) {
+	before, ok := look(os.Getpid())
+	if !ok || before.rss <= 0 || before.anon <= 0 {
+		t.Fatalf("%+v", before)
+	}
+	began, n := time.Now(), 0
+	for time.Since(began) < 100*time.Millisecond { // work, so that there is something to count
+		n++
+	}
+	after, _ := look(os.Getpid())
+	if d := after.cpu - before.cpu; d <= 0 || d > time.Since(began).Seconds()*float64(runtime.NumCPU())+0.1 {
+		t.Errorf("%d rounds took %.3f s of CPU", n, d)
+	}
+	if _, ok := look(1 << 30); ok {
+		t.Error("a process that there is not")
+	}
+	if busy, all := cpus(); len(busy) < 1 || busy[0] <= 0 || all[0] < busy[0] {
+		t.Error(busy, all)
+	}
+}
+
+// What was counted in the warm-up is in no figure but the seconds, and what answered after
+// the end counts for the latency of an open loop and for nothing else.
+func TestTheWarmUpIsDropped(t *testing.T) {
+	for _, rate := range []int64{0, 1000} {
+		w := workload.New(workload.Produce)
+		w.Rate, w.Duration = rate, 100 // so short that each tick is an interval of its own
+		r := &run{Config: Config{Workload: w}, host: os.Getpid(), result: &result.Result{Workload: w}}
+		meter := r.meter(0)
+		count := func(records, ns int64) {
+			meter.Lock()
+			defer meter.Unlock()
+			meter.Count().Produced.Records += records
+			meter.Count().Produced.Bytes += 10 * records
+			meter.Count().Errors++
+			meter.Latency(load.ProduceLatency, ns, records)
+		}
+		m := newMeasure(r)
+		m.start = time.Now()
+		m.at = m.sample()
+		count(100, 5e9)
+		m.tick(true)
+		m.began = m.at
+		count(10, 2e6)
+		m.tick(false)
+		count(20, 3e6)
+		m.tick(false)
+		end := m.at
+		count(5, 8e9)
+		m.last(m.take())
+		m.fill(end)
+		got := r.result
+		want := int64(30)
+		if rate > 0 {
+			want += 5
+		}
+		if got.Produced.Records != 30 || got.Produced.Bytes != 300 || len(got.Latencies) != 1 || got.Latencies[0].Hist.TotalCount() != want || len(got.Latencies[0].Intervals) != 2 {
+			t.Errorf("rate %d: %+v, %d latencies", rate, got.Produced, got.Latencies[0].Hist.TotalCount())
+		}
+		if most := got.Latencies[0].Hist.Max(); rate == 0 && most > 4e6 || rate > 0 && most < 7e9 {
+			t.Errorf("rate %d: the longest is %d", rate, most)
+		}
+		if len(got.Series) != 3 || !got.Series[0].Warm || got.Series[1].Warm || got.Series[0].Produced != 100 || got.Series[2].Produced != 20 || got.Series[0].Max < 4e9 {
+			t.Errorf("%+v", got.Series)
+		}
+		if err := got.Finish(); err != nil || got.Latencies[0].N != want {
+			t.Errorf("%v %+v", err, got.Latencies)
+		}
+	}
+}

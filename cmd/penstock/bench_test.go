@@ -1,0 +1,221 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/penstock/penstock/bench/result"
+	"github.com/penstock/penstock/cmd/penstock/cli"
+)
+
+// benchBroker starts a broker and returns its address, and that of its first core.
+func benchBroker(t *testing.T) (addr, core string) {
+	t.Helper()
+	p := launch(t, small(t.TempDir(), memoryDir(t), "--core-ports", "on", "--core-port", freePorts(t, 2))...)
+	f := p.ready()
+	return f.Listeners[0].Address, f.Listeners[1].Address
+}
+
+// measured runs penstock bench and returns its result as JSON has it.
+func measured(t *testing.T, code int, args ...string) (*result.Result, string) {
+	t.Helper()
+	p := launch(t, append([]string{"bench"}, args...)...)
+	if got := p.ended(); got != code {
+		t.Fatalf("%s ends with %d, not %d:\n%s", strings.Join(args, " "), got, code, p.said())
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	r := &result.Result{}
+	if out := strings.Join(p.lines, "\n"); strings.HasPrefix(out, "{") {
+		if err := json.Unmarshal([]byte(out), r); err != nil {
+			t.Fatalf("%v:\n%s", err, out)
+		}
+	}
+	return r, p.errs.String()
+}
+
+func topicsOf(t *testing.T, addr string) (*kadm.Client, kadm.TopicDetails) {
+	t.Helper()
+	cl, err := kgo.NewClient(kgo.SeedBrokers(addr))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(cl.Close)
+	adm := kadm.NewClient(cl)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	topics, err := adm.ListTopics(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return adm, topics
+}
+
+// Every kind of load runs over both clients, with every compression and through both
+// views, without an error, and leaves nothing behind.
+func TestBenchRunsEveryKind(t *testing.T) {
+	addr, core := benchBroker(t)
+	short := []string{"--no-save", "-o", "json", "--warmup", "200ms", "--for", "600ms", "--partitions", "4", "--producers", "2", "--consumers", "2"}
+	for _, line := range []string{
+		"produce --rate 2k --client wire --compression gzip",
+		"produce --rate 2k --client wire --compression snappy --keys random",
+		"produce --rate 2k --client wire --compression lz4 --durability os",
+		"produce --rate 2k --client wire --compression zstd --view cores --durability interval",
+		"produce --client wire --max --batch-records 1 --record-size 100 --in-flight 8",
+		"produce --client franz --compression gzip --idempotent --rate 1k",
+		"produce --client franz --compression snappy --acks 1",
+		"produce --client franz --compression lz4 --rate 1k --keys sequential",
+		"produce --client franz --compression zstd --view cores --rate 1k",
+		"consume --backlog 2MiB --compression lz4",
+		"consume --backlog 2MiB --rate 50k --fetch-max-bytes 64KiB --view cores",
+		"consume --backlog 2MiB --client franz --compression zstd",
+		"consume --backlog 2MiB --client franz --groups 1",
+		"e2e --rate 1k", "e2e --rate 1k --view cores --topics 2 --pinned", "e2e --rate 500 --client franz --compression lz4", "e2e --rate 500 --client franz --groups 2",
+		"mixed --rate 1k --backlog 1MiB", "mixed --rate 500 --client franz --groups 1",
+	} {
+		t.Run(line, func(t *testing.T) {
+			at := addr
+			if strings.Contains(line, "cores") {
+				at = core
+			}
+			args := append(strings.Fields(line), "-b", at)
+			more := short
+			if strings.HasPrefix(line, "produce") {
+				more = short[:len(short)-2]
+			} else if strings.HasPrefix(line, "consume") {
+				more = append(append([]string{}, short[:len(short)-4]...), short[len(short)-2:]...)
+			}
+			r, errs := measured(t, 0, append(args, more...)...)
+			w := r.Workload
+			if w.Produces() && (r.Produced.Records == 0 || r.Produced.Bytes == 0 || r.Produced.Requests == 0) || w.Consumes() && (r.Consumed.Records == 0 || r.Consumed.Bytes == 0) {
+				t.Errorf("%+v %+v", r.Produced, r.Consumed)
+			}
+			if r.Produced.Errors+r.Consumed.Errors > 0 || len(r.Latencies) == 0 || r.Seconds < 0.5 {
+				t.Errorf("%+v %+v %+v", r.Produced, r.Consumed, r.Notes)
+			}
+			if d := r.Target.Durability; w.Durability != "" && !strings.HasPrefix(d, w.Durability+":") {
+				t.Errorf("durability %s, asked for %s", d, w.Durability)
+			}
+			if w.View == "cores" && r.Target.Nodes != 2 || r.Target.Software != "penstock" || r.Target.PID == 0 || r.Broker == nil {
+				t.Errorf("%+v %+v", r.Target, r.Broker)
+			}
+			warm := 0
+			for _, s := range r.Series {
+				if s.Warm {
+					warm++
+				}
+			}
+			if warm != 1 || len(r.Series) != 2 || !strings.Contains(errs, "target") || !strings.Contains(errs, "rec/s") {
+				t.Errorf("%d of %d intervals are of the warm-up; stderr:\n%s", warm, len(r.Series), errs)
+			}
+			for _, n := range r.Notes {
+				if strings.Contains(n, "had not arrived") || strings.Contains(n, "errors") {
+					t.Error(n)
+				}
+			}
+		})
+	}
+	adm, topics := topicsOf(t, addr)
+	if len(topics) > 0 {
+		t.Errorf("left behind: %v", topics.Names())
+	}
+	if groups, err := adm.ListGroups(context.Background()); err != nil || len(groups) > 0 {
+		t.Errorf("left behind: %v %v", groups.Groups(), err)
+	}
+}
+
+// What is counted is what is in the log, but for what was under way at the end.
+func TestBenchCountsWhatIsInTheLog(t *testing.T) {
+	addr, _ := benchBroker(t)
+	adm, _ := topicsOf(t, addr)
+	for _, client := range []string{"wire", "franz"} {
+		if _, err := adm.CreateTopic(context.Background(), 2, 1, nil, client); err != nil {
+			t.Fatal(err)
+		}
+		r, _ := measured(t, 0, "produce", "-b", addr, "--topic", client, "--client", client, "--rate", "3k", "--warmup", "0s", "--for", "1s", "--batch-records", "5", "--no-save", "-o", "json")
+		ends, err := adm.ListEndOffsets(context.Background(), client)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var stored int64
+		ends.Each(func(o kadm.ListedOffset) { stored += o.Offset })
+		const underWay = 600 // at the end: a tick of the machine's
+		if r.Workload.Partitions != 2 || stored < r.Produced.Records || stored > r.Produced.Records+underWay || stored < 2500 {
+			t.Errorf("%s: %d in the log, %d counted", client, stored, r.Produced.Records)
+		}
+	}
+}
+
+// The first Ctrl-C ends the measurement: what was measured is reported and saved, and the
+// topics are deleted.
+func TestBenchReportsAtCtrlC(t *testing.T) {
+	addr, _ := benchBroker(t)
+	dir := t.TempDir()
+	p := launch(t, "bench", "e2e", "-b", addr, "--warmup", "0s", "--for", "1h", "--rate", "1k", "--out", dir)
+	for deadline := time.Now().Add(patience); !strings.Contains(p.said(), " 00:02 "); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal(p.said())
+		}
+	}
+	p.signal(syscall.SIGINT)
+	if code := p.ended(); code != cli.ExitInterrupted {
+		t.Errorf("exit code %d", code)
+	}
+	if said := p.said(); !strings.Contains(said, "interrupted") || !strings.Contains(said, "end to end") {
+		t.Error(said)
+	}
+	for _, kind := range []string{"json", "hlog", "csv", "html"} {
+		if found, _ := filepath.Glob(filepath.Join(dir, "*."+kind)); len(found) != 1 {
+			t.Errorf("%d files of %s", len(found), kind)
+		}
+	}
+	if _, topics := topicsOf(t, addr); len(topics) > 0 {
+		t.Errorf("left behind: %v", topics.Names())
+	}
+}
+
+func TestBenchSaysWhatIsWrong(t *testing.T) {
+	addr, _ := benchBroker(t)
+	file := filepath.Join(t.TempDir(), "w.yaml")
+	if err := os.WriteFile(file, []byte("kind: produce\nrecord_sise: 100\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	quick := " --warmup 0s --for 200ms --no-save -b " + addr
+	for line, want := range map[string]struct {
+		code int
+		text string
+	}{
+		"produce --assert p99<1ns" + quick:               {cli.ExitNotMet, "p99<1ns does not hold"},
+		"produce --assert p99~1ns" + quick:               {cli.ExitUsage, "--assert"},
+		"produce --record-sice 5" + quick:                {cli.ExitUsage, "did you mean --record-size"},
+		"produce --rate 1K0" + quick:                     {cli.ExitUsage, "is not a number"},
+		"produce --rate 1k --max" + quick:                {cli.ExitUsage, "exclude each other"},
+		"consume --groups 1" + quick:                     {cli.ExitUsage, "groups need client: franz"},
+		"consume --backlog 0" + quick:                    {cli.ExitFailed, "there is nothing to consume"},
+		"produce --topic none-such" + quick:              {cli.ExitFailed, "none-such"},
+		"produce --congestion none-such" + quick:         {cli.ExitFailed, "none-such"},
+		"produce --topic-config retention.mss=1" + quick: {cli.ExitFailed, "retention.ms"},
+		"run " + file + quick:                            {cli.ExitConfig, "w.yaml:2: there is no field"},
+		"run pinned-producr" + quick:                     {cli.ExitConfig, "did you mean pinned-producer?"},
+		"produce -b 127.0.0.1:1 --timeout 1s --no-save":  {cli.ExitUnreachable, "127.0.0.1:1"},
+		"run small-records --producers 1 --max" + quick:  {0, ""},
+		"list": {0, ""},
+	} {
+		_, errs := measured(t, want.code, strings.Fields(line)...)
+		if !strings.Contains(errs, want.text) {
+			t.Errorf("%s: %s\nwant %s", line, errs, want.text)
+		}
+	}
+	if _, topics := topicsOf(t, addr); len(topics) > 0 {
+		t.Errorf("left behind: %v", topics.Names())
+	}
+}
