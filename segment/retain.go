@@ -38,6 +38,7 @@ func (s *Store) unlinkBelow(l *Log, to core.Offset) {
 	}
 	if n > 0 {
 		l.segs = append([]*segfile(nil), l.segs[n:]...)
+		s.remark(l) // a mark of what is gone may be in a checkpoint that failed, and in no sync
 	}
 }
 
