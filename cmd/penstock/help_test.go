@@ -271,7 +271,7 @@ func TestManualAndCompletion(t *testing.T) {
 			t.Errorf("%s: %v", pageName(cmd), err)
 		}
 	})
-	for line, want := range map[string]string{"a-b": `a\-b`, ".x": `\&.x`, `a\n`: `a\en`, "'q": `\&'q`} {
+	for line, want := range map[string]string{"a-b": `a\-b`, ".x": `\&.x`, `a\n`: `a\en`, "'q": `\&'q`, "a…": `a\[u2026]`} {
 		if got := roff(line); got != want {
 			t.Errorf("%q: %q; want %q", line, got, want)
 		}
