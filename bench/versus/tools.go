@@ -54,9 +54,11 @@ func parseProducer(out string) (t told, err error) {
 	return t, nil
 }
 
-// parseConsumer reads the table of kafka-consumer-perf-test: names, then one line.
+// parseConsumer reads the table of kafka-consumer-perf-test: names, then one line. The
+// rates taken are those without the time in which the group was formed, of which most is
+// the wait for more members (group.initial.rebalance.delay.ms).
 func parseConsumer(out string) (t told, err error) {
-	const records, recordsS, mbs = "data.consumed.in.nMsg", "nMsg.sec", "MB.sec"
+	const records, recordsS, mbs = "data.consumed.in.nMsg", "fetch.nMsg.sec", "fetch.MB.sec"
 	var names []string
 	for line := range strings.Lines(out) {
 		f := strings.Split(strings.TrimSpace(line), ", ")
@@ -120,7 +122,7 @@ func (v *versus) tool(ctx context.Context, name string, on side, w workload.Work
 	}
 	w.Durability, w.View = on.durability, on.view
 	r := &result.Result{Started: time.Now(), Command: argv, Tool: name, Workload: w, Loop: "closed", SameHost: true, Machine: perf.Look(""),
-		Target: result.Target{Brokers: []string{b.addr}, Software: v.software(on.broker), Nodes: 1, PID: b.pid(), Durability: on.name}}
+		Target: result.Target{Brokers: []string{b.addr}, Software: v.software(on.broker), Nodes: 1, PID: b.pid(), Durability: on.durability}}
 	r.Machine.Congestion = v.report.Congestion
 	before, err := b.usage()
 	if err != nil {

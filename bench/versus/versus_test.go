@@ -177,7 +177,7 @@ func TestParseConsumer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got.Records != 400000 || got.RecordsS != 97560.9756 || got.MBs != 95.2744 {
+	if got.Records != 400000 || got.RecordsS != 449438.2022 || got.MBs != 438.9045 {
 		t.Errorf("got %+v", got)
 	}
 	for name, bad := range map[string]string{"names only": names, "no names": line, "not a number": names + strings.Replace(line, "400000", "many", 1)} {
