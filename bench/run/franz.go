@@ -3,7 +3,6 @@ package run
 import (
 	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
@@ -30,8 +29,8 @@ type franzProducer struct {
 	count    *franzCounter
 	stop     atomic.Bool
 	ended    atomic.Bool
-	halt     context.CancelFunc
-	work     context.Context
+	halted   chan struct{} // closed by Stop
+	room     chan struct{} // a place for each record that the client may hold
 }
 
 // franzCounter counts what a client says of itself.
@@ -142,9 +141,12 @@ func (r *run) franzProducer(i int) (*franzProducer, error) {
 	}
 	p.perBatch = max(batchSize/each, 1)
 	const franzBatchMin = 1 << 10 // franz-go takes no smaller bound
+	// The places are counted here and not by franz-go: to give up a record that waits for
+	// one, its context would have to end, and with that also records under way would fail.
+	p.halted, p.room = make(chan struct{}), make(chan struct{}, max(2*w.InFlight*p.perBatch, 1000))
 	opts := append(r.franzOpts(p.count), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerBatchMaxBytes(int32(max(batchSize, franzBatchMin))),
 		kgo.ProducerBatchCompression(codecs[w.Compression]), kgo.RecordDeliveryTimeout(30*time.Second), kgo.ProducerLinger(0),
-		kgo.MaxBufferedRecords(max(2*w.InFlight*p.perBatch, 1000)))
+		kgo.MaxBufferedRecords(cap(p.room)+1))
 	switch acks(w.Acks) {
 	case 0:
 		opts = append(opts, kgo.RequiredAcks(kgo.NoAck()))
@@ -154,7 +156,6 @@ func (r *run) franzProducer(i int) (*franzProducer, error) {
 	if !w.Idempotent { // with it, the client takes no other number of requests than its own
 		opts = append(opts, kgo.DisableIdempotentWrite(), kgo.MaxProduceRequestsInflightPerBroker(w.InFlight))
 	}
-	p.work, p.halt = context.WithCancel(context.Background())
 	p.client, err = r.Client(opts...)
 	return p, err
 }
@@ -181,7 +182,13 @@ func (p *franzProducer) Run(context.Context) {
 			}
 			since = due
 		}
-		p.send(n, since)
+		select {
+		case p.room <- struct{}{}:
+			p.send(n, since)
+			continue
+		case <-p.halted:
+		}
+		break // this record was not sent
 	}
 	end := time.Now()
 	drain, cancel := context.WithTimeout(context.Background(), p.r.Drain)
@@ -222,14 +229,12 @@ func (p *franzProducer) send(n int, since int64) {
 		rec.Headers = []kgo.RecordHeader{{Key: load.StampHeader, Value: binary.BigEndian.AppendUint64(nil, uint64(since))}}
 	}
 	m := p.count.meter
-	p.client.Produce(p.work, rec, func(_ *kgo.Record, err error) {
+	p.client.Produce(context.Background(), rec, func(_ *kgo.Record, err error) {
 		now := time.Now().UnixNano()
+		<-p.room
 		m.Lock()
 		defer m.Unlock()
 		if err != nil {
-			if errors.Is(err, context.Canceled) && p.stop.Load() {
-				return // it waited for room in the client when the run ended
-			}
 			m.Fail(1, err)
 			m.Count().Unanswered++
 			return
@@ -242,8 +247,9 @@ func (p *franzProducer) send(n int, since int64) {
 
 // Stop ends Run. A record that waits for room in the client is given up.
 func (p *franzProducer) Stop() {
-	p.stop.Store(true)
-	p.halt()
+	if !p.stop.Swap(true) {
+		close(p.halted)
+	}
 }
 
 // Over says whether Run has ended.

@@ -70,7 +70,13 @@ func (m *measure) play(ctx context.Context) {
 	m.launch(work, m.producers)
 	m.at = m.sample()
 	w := &m.Workload
-	m.phase(ctx, m.start.Add(time.Duration(w.Warmup)), true)
+	switch {
+	case w.Warmup > 0:
+		m.phase(ctx, m.start.Add(time.Duration(w.Warmup)), true)
+	case w.Open(): // nothing is due before
+		time.Sleep(time.Until(m.start))
+		m.at = m.sample()
+	}
 	m.began = m.at
 	m.phase(ctx, m.at.at.Add(time.Duration(w.Duration)), false)
 	m.result.Interrupted = ctx.Err() != nil

@@ -1,5 +1,6 @@
 // The bench command measures a broker beside bare servers that take the same load, and
-// prints a table in Markdown. `make bench` builds the broker and runs it.
+// prints a table in Markdown. `make bench` builds the broker and runs it. `bench kafka`,
+// which `make bench-kafka` runs, measures it beside Apache Kafka.
 package main
 
 import (
@@ -27,6 +28,9 @@ func main() {
 func run(args []string) error {
 	if len(args) > 0 && args[0] == "floor" { // started by ourselves, to be measured apart
 		return floor.Main(args[1:])
+	}
+	if len(args) > 0 && args[0] == "kafka" {
+		return kafka(args[1:])
 	}
 	self, err := os.Executable()
 	if err != nil {

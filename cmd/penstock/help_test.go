@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/penstock/penstock/cmd/penstock/cli"
+	"github.com/penstock/penstock/cmd/penstock/top"
 )
 
 var rewrite = flag.Bool("rewrite", false, "write the expected help pages anew")
@@ -44,6 +45,7 @@ func walk(cmd *cobra.Command, fn func(*cobra.Command)) {
 func plainHelp(t *testing.T) {
 	t.Setenv("COLUMNS", "100")
 	t.Setenv(cli.BrokersVariable, "")
+	t.Setenv(top.AdminVariable, "")
 }
 
 // TestHelpPages holds every page as it is in testdata/help.txt: a change of one is seen
@@ -271,7 +273,7 @@ func TestManualAndCompletion(t *testing.T) {
 			t.Errorf("%s: %v", pageName(cmd), err)
 		}
 	})
-	for line, want := range map[string]string{"a-b": `a\-b`, ".x": `\&.x`, `a\n`: `a\en`, "'q": `\&'q`} {
+	for line, want := range map[string]string{"a-b": `a\-b`, ".x": `\&.x`, `a\n`: `a\en`, "'q": `\&'q`, "a…": `a\[u2026]`} {
 		if got := roff(line); got != want {
 			t.Errorf("%q: %q; want %q", line, got, want)
 		}

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/penstock/penstock/cmd/penstock/metrics"
 	"github.com/penstock/penstock/core"
 	"github.com/penstock/penstock/netio"
 	"github.com/penstock/penstock/netio/admin"
@@ -58,7 +59,9 @@ func (s *server) binds() []string {
 
 // openAdmin comes before what takes long, so that /readyz can say what goes on.
 func (s *server) openAdmin() (err error) {
-	s.admin, err = admin.Listen(s.cfg.Admin, admin.Source{Health: s.health, Ready: s.isReady, Status: s.status})
+	eyes := s.viewer()
+	s.admin, err = admin.Listen(s.cfg.Admin, admin.Source{Health: s.health, Ready: s.isReady, Status: s.status,
+		Views: s.views(eyes), Metrics: metrics.Handler(s.metrics(eyes))})
 	if err != nil {
 		return portError(err, s.cfg.Admin, "--admin")
 	}
@@ -212,25 +215,16 @@ func (s *server) health() error {
 
 // status is what /v1/status shows.
 func (s *server) status() any {
-	type shardStatus struct {
-		Shard int         `json:"shard"`
-		Loop  netio.Stats `json:"loop"`
-		Stats any         `json:"stats"`
-	}
 	out := map[string]any{"state": *s.phase.Load(), "version": version}
 	r := s.running.Load()
 	if r == nil {
 		return out
 	}
-	var shards []shardStatus
-	for i, sh := range r.shards {
-		shards = append(shards, shardStatus{i, r.loops[i].Stats(), sh.Stats()})
-	}
 	total, usable := s.disk.space()
 	out["disk"] = map[string]int64{"total_bytes": total, "usable_bytes": usable}
 	out["connections"] = map[string]any{"open": s.limit.Open(), "max": s.limit.Max(), "turned_away": s.refusals()}
 	out["log_lines_dropped"] = s.lines.dropped.Load()
-	out["facts"], out["shards"], out["catalog_revision"] = r.facts, shards, r.catalog.Load().Revision
+	out["facts"], out["shards"], out["catalog_revision"] = r.facts, r.fullShards(), r.catalog.Load().Revision
 	return out
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/penstock/penstock/cmd/penstock/cli"
 	verbs "github.com/penstock/penstock/cmd/penstock/client"
 	"github.com/penstock/penstock/cmd/penstock/records"
+	"github.com/penstock/penstock/cmd/penstock/top"
 )
 
 func main() {
@@ -40,11 +41,14 @@ Kafka protocol and nothing else, so they serve any Kafka broker (--brokers).`,
 		SilenceErrors:     true,
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
 	}
-	all := []*cobra.Command{serveCommand(), configCommand(), versionCommand(), completionCommand(), manCommand(), bench.Command()}
+	all := []*cobra.Command{serveCommand(), configCommand(), versionCommand(), completionCommand(), manCommand(), bench.Command(), top.Command()}
 	all = append(all, verbs.Commands()...)
 	all = append(all, records.Commands()...)
 	all = append(all, helpTopics()...)
 	cli.Group(root, all...)
+	f := newFacts()
+	root.Version = f.title()
+	root.SetVersionTemplate("{{.Version}}\n")
 	root.SetHelpCommand(helpCommand())
 	root.SetHelpFunc(cli.Help)
 	root.SetFlagErrorFunc(cli.FlagError)

@@ -139,14 +139,26 @@ func manFlag(b *strings.Builder, f *pflag.Flag) {
 	b.WriteString("\n")
 }
 
-// roff escapes text: a backslash, a hyphen that is to stay one, and a dot or a quote at
-// the beginning of a line.
+// roff escapes text: a backslash, a hyphen that is to stay one, what is not ASCII, and a
+// dot or a quote at the beginning of a line.
 func roff(s string) string {
-	s = strings.NewReplacer(`\`, `\e`, "-", `\-`).Replace(s)
+	b := &strings.Builder{}
 	if strings.HasPrefix(s, ".") || strings.HasPrefix(s, "'") {
-		s = `\&` + s
+		b.WriteString(`\&`)
 	}
-	return s
+	for _, r := range s {
+		switch {
+		case r == '\\':
+			b.WriteString(`\e`)
+		case r == '-':
+			b.WriteString(`\-`)
+		case r > 127:
+			fmt.Fprintf(b, `\[u%04X]`, r)
+		default:
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
 }
 
 func roffQuote(s string) string { return `"` + strings.ReplaceAll(s, `"`, `\(dq`) + `"` }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -235,6 +236,28 @@ func TestAtATerminalALossWantsYes(t *testing.T) {
 	s.refuses(cli.ExitUsage, "this deletes 1 topic with all records: orders; say --yes", "topic", "delete", "orders")
 	s.table("orders 1 1 0 0 B", "topic", "list")
 	s.table("orders deleted", "topic", "delete", "orders", "--yes")
+}
+
+// Ctrl-C ends a verb at once, though the broker that it waits for is silent.
+func TestCtrlCEndsAVerbAtOnce(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	for _, verb := range [][]string{{"topic", "list"}, {"doctor"}} {
+		p := launch(t, append(verb, "-b", l.Addr().String(), "--timeout", "1h")...)
+		c, err := l.Accept() // so it waits for an answer
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = c.Close() }()
+		began := time.Now()
+		p.signal(syscall.SIGINT)
+		if code := p.ended(); code != cli.ExitInterrupted || time.Since(began) > 3*time.Second {
+			t.Errorf("%v ended with %d after %s", verb, code, time.Since(began))
+		}
+	}
 }
 
 // terminal is the side of a pseudo terminal that a program sees.

@@ -169,6 +169,9 @@ func TestVerbs(t *testing.T) {
 		runCase(t, "verbs", "transactions", "kafka", func() error {
 			return verbsTransactions(verbs{broker}, fmt.Sprintf("verbs-%d-txn", runSerial))
 		})
+		runCase(t, "verbs", "groups-kip-848", "kafka", func() error {
+			return verbsNewGroups(verbs{broker}, fmt.Sprintf("verbs-%d-848", runSerial))
+		})
 	}
 	for _, w := range all {
 		v, name := verbs{w.addr}, fmt.Sprintf("verbs-%s-%d", w.name, runSerial)
@@ -390,6 +393,46 @@ func verbsGroups(v verbs, topic string) error {
 		func() error { return seekTo(v, group, "3", 1) },
 		func() error { return seekTo(v, group, "end", 0) },
 		func() error { return v.fails(1, "did you mean "+group, "group", "seek", group+"x", "--to", "end") },
+		func() error { return v.is(map[string]any{"0.status": "deleted"}, "group", "delete", group) },
+	)
+}
+
+// verbsNewGroups looks at a group whose members the broker assigns, which the requests for
+// other groups do not find.
+func verbsNewGroups(v verbs, topic string) error {
+	group := topic + "-g"
+	if err := filled(v, topic); err != nil {
+		return err
+	}
+	cl, err := kgo.NewClient(kgo.SeedBrokers(v.addr), kgo.ConsumerGroup(group), kgo.ConsumeTopics(topic), kgo.ServerSideBalancer(), kgo.Balancers(kgo.RangeBalancer()), kgo.DisableAutoCommit())
+	if err != nil {
+		return err
+	}
+	defer cl.Close()
+	ctx, cancel := within()
+	defer cancel()
+	for n := 0; n < 4; {
+		f := cl.PollFetches(ctx)
+		if err := f.Err0(); err != nil {
+			return err
+		}
+		n += f.NumRecords()
+	}
+	if err := cl.CommitUncommittedOffsets(ctx); err != nil {
+		return err
+	}
+	return first(
+		func() error {
+			return soon(func() error {
+				return v.is(map[string]any{"0.state": "Stable", "0.members": 1, "0.lag": 0, "0.partition_list.1.committed": 4, "0.member_list.0.partitions.1": topic + "-1"}, "group", "describe", group)
+			})
+		},
+		func() error { return v.fails(1, "1 member", "group", "seek", group, "--to", "start") },
+		func() error { cl.Close(); return nil },
+		func() error {
+			return soon(func() error { return v.is(map[string]any{"0.state": "Empty", "0.lag": 0}, "group", "list", group) })
+		},
+		func() error { return seekTo(v, group, "start", 4) },
 		func() error { return v.is(map[string]any{"0.status": "deleted"}, "group", "delete", group) },
 	)
 }

@@ -1,6 +1,6 @@
 // Package admin is the HTTP port for people and their tools, on loopback: health,
-// readiness and status. It shares nothing with the loops; what it shows are snapshots
-// that the shards publish.
+// readiness, status, metrics and profiles. It shares nothing with the loops; what it shows
+// are snapshots that the shards publish or make when they are asked.
 package admin
 
 import (
@@ -11,6 +11,7 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"net/http/pprof"
 	"time"
 )
 
@@ -22,6 +23,10 @@ type Source struct {
 	Ready func() error
 	// Status is everything the start-up banner says, and counters, as JSON values.
 	Status func() any
+	// Views are further JSON values by path. An error is 503: there is nothing to see yet.
+	Views map[string]func() (any, error)
+	// Metrics serves /metrics; nil: there is none.
+	Metrics http.Handler
 }
 
 // Server is the running admin port.
@@ -36,16 +41,32 @@ func Listen(addr string, src Source) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	quiet := log.New(io.Discard, "", 0) // it would write lines of its own between ours
+	s := &Server{http: &http.Server{Handler: routes(src), ErrorLog: quiet, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10}, addr: ln.Addr()}
+	go func() { _ = s.http.Serve(ln) }() // ends with Close
+	return s, nil
+}
+
+func routes(src Source) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", check(src.Health))
 	mux.HandleFunc("GET /readyz", check(src.Ready))
 	mux.HandleFunc("GET /v1/status", func(w http.ResponseWriter, _ *http.Request) {
 		write(w, http.StatusOK, src.Status())
 	})
-	quiet := log.New(io.Discard, "", 0) // it would write lines of its own between ours
-	s := &Server{http: &http.Server{Handler: mux, ErrorLog: quiet, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10}, addr: ln.Addr()}
-	go func() { _ = s.http.Serve(ln) }() // ends with Close
-	return s, nil
+	for path, view := range src.Views {
+		mux.HandleFunc("GET "+path, show(view))
+	}
+	if src.Metrics != nil {
+		mux.Handle("GET /metrics", src.Metrics)
+	}
+	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+	mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
+	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
+	mux.HandleFunc("POST /debug/pprof/symbol", pprof.Symbol)
+	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	return mux
 }
 
 // Addr is the address that is served.
@@ -61,11 +82,26 @@ func (s *Server) Close() error {
 func check(f func() error) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		if err := f(); err != nil {
-			write(w, http.StatusServiceUnavailable, map[string]string{"status": "unavailable", "reason": err.Error()})
+			unavailable(w, err)
 			return
 		}
 		write(w, http.StatusOK, map[string]string{"status": "ok"})
 	}
+}
+
+func show(f func() (any, error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		v, err := f()
+		if err != nil {
+			unavailable(w, err)
+			return
+		}
+		write(w, http.StatusOK, v)
+	}
+}
+
+func unavailable(w http.ResponseWriter, err error) {
+	write(w, http.StatusServiceUnavailable, map[string]string{"status": "unavailable", "reason": err.Error()})
 }
 
 func write(w http.ResponseWriter, code int, v any) {

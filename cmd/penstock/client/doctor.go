@@ -69,7 +69,9 @@ configuration to change. The exit code is 3 for a fault, and 69 where nothing an
 				w := cmd.OutOrStdout()
 				d.show = func(s step) { fmt.Fprintf(w, "%s  %s: %s%s\n", verdict(s.OK), s.What, s.Detail, took(s.Ms)) }
 			}
-			d.examine(cmd.Context())
+			if err := interruptible(cmd, func() error { d.examine(cmd.Context()); return nil }); err != nil {
+				return err
+			}
 			d.Healthy = len(d.Fix) == 0
 			if err := v.Print(cmd.OutOrStdout(), d, d.conclusion); err != nil {
 				return err

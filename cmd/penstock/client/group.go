@@ -55,13 +55,13 @@ func groupListCommand() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				lags, err := lags(ctx, adm, names)
+				found, err := describeGroups(ctx, adm, names)
 				if err != nil {
 					return err
 				}
 				rows := []groupSummary{}
-				for _, l := range lags {
-					rows = append(rows, summarizeGroup(l))
+				for _, d := range found {
+					rows = append(rows, d.groupSummary)
 				}
 				return v.tell(cmd, rows, failed, func(t *cli.Table) { groupTable(t, rows, v.Wide()) })
 			})
@@ -95,33 +95,6 @@ func groups(ctx context.Context, adm *kadm.Client, wanted []string, regex bool) 
 	return names, missing, nil
 }
 
-// lags describes groups, sorted by name.
-func lags(ctx context.Context, adm *kadm.Client, names []string) ([]kadm.DescribedGroupLag, error) {
-	if len(names) == 0 {
-		return nil, nil // none would mean all
-	}
-	answer, err := adm.Lag(ctx, slices.Clone(names)...)
-	if err != nil {
-		return nil, err
-	}
-	return answer.Sorted(), nil
-}
-
-func summarizeGroup(l kadm.DescribedGroupLag) groupSummary {
-	r := groupSummary{Name: l.Group, State: l.State, Protocol: l.Protocol, Type: l.ProtocolType, Coordinator: l.Coordinator.NodeID, MemberCount: len(l.Members)}
-	if err := l.Error(); err != nil {
-		r.Error = cli.Refusal(err, "").Error()
-		return r
-	}
-	topics := topicLags(l)
-	var total int64
-	r.TopicCount, r.Lag = len(topics), &total
-	for _, t := range topics {
-		total += t.Lag
-	}
-	return r
-}
-
 // topicLag is a group's lag in one topic.
 type topicLag struct {
 	Topic      string `json:"topic"`
@@ -130,31 +103,6 @@ type topicLag struct {
 	Behind     int    `json:"partitions_behind"`
 	Unknown    int    `json:"partitions_unknown,omitempty"` // whose lag is not known
 	Members    int    `json:"members"`
-}
-
-func topicLags(l kadm.DescribedGroupLag) []topicLag {
-	out := []topicLag{}
-	members := map[string]bool{}
-	for _, p := range l.Lag.Sorted() { // by topic
-		if len(out) == 0 || out[len(out)-1].Topic != p.Topic {
-			out = append(out, topicLag{Topic: p.Topic})
-			clear(members)
-		}
-		t := &out[len(out)-1]
-		t.Partitions++
-		if p.Member != nil {
-			members[p.Member.MemberID] = true
-			t.Members = len(members)
-		}
-		switch {
-		case p.Lag < 0:
-			t.Unknown++
-		case p.Lag > 0:
-			t.Behind++
-			t.Lag += p.Lag
-		}
-	}
-	return out
 }
 
 func groupTable(t *cli.Table, rows []groupSummary, wide bool) {
@@ -185,6 +133,8 @@ type groupDetail struct {
 	TopicList     []topicLag     `json:"topic_list"`
 	PartitionList []partitionLag `json:"partition_list"`
 	MemberList    []memberDetail `json:"member_list"`
+
+	err error // that of groupSummary
 }
 
 // partitionLag is a group's place in one partition. What is not known, or never was
@@ -231,17 +181,14 @@ func groupDescribeCommand() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				found, err := lags(ctx, adm, names)
+				rows, err := describeGroups(ctx, adm, names)
 				if err != nil {
 					return err
 				}
-				rows := []groupDetail{}
-				for _, l := range found {
-					d := detailGroup(l)
-					if d.Error != "" {
-						failed = append(failed, fmt.Errorf("describe group %s: %s", d.Name, d.Error))
+				for _, d := range rows {
+					if d.err != nil {
+						failed = append(failed, fmt.Errorf("describe group %s: %w", d.Name, d.err))
 					}
-					rows = append(rows, d)
 				}
 				return v.tell(cmd, rows, failed, func(t *cli.Table) {
 					for i := range rows {
@@ -257,41 +204,6 @@ func groupDescribeCommand() *cobra.Command {
 	cmd.Flags().BoolVarP(&regex, "regex", "r", false, "the names are regular expressions")
 	cmd.Flags().BoolVarP(&partitions, "partitions", "p", false, "show each partition too")
 	return v.flags(cmd)
-}
-
-func detailGroup(l kadm.DescribedGroupLag) groupDetail {
-	d := groupDetail{groupSummary: summarizeGroup(l), TopicList: topicLags(l), PartitionList: []partitionLag{}, MemberList: []memberDetail{}}
-	for _, p := range l.Lag.Sorted() {
-		row := partitionLag{Topic: p.Topic, Partition: p.Partition, Error: errText(cli.Refusal(p.Err, ""))}
-		if p.Commit.At >= 0 {
-			row.Committed = &p.Commit.At
-		}
-		if p.Start.Err == nil {
-			row.Start = &p.Start.Offset
-		}
-		if p.End.Err == nil {
-			row.High = &p.End.Offset
-		}
-		if p.Lag >= 0 {
-			row.Lag = &p.Lag
-		}
-		if p.Member != nil {
-			row.Member, row.Client, row.Host = p.Member.MemberID, p.Member.ClientID, p.Member.ClientHost
-		}
-		d.PartitionList = append(d.PartitionList, row)
-	}
-	for _, m := range l.Members {
-		row := memberDetail{ID: m.MemberID, Instance: m.InstanceID, Client: m.ClientID, Host: m.ClientHost, Partitions: []string{}}
-		if c, ok := m.Assigned.AsConsumer(); ok {
-			for _, t := range c.Topics {
-				for _, p := range t.Partitions {
-					row.Partitions = append(row.Partitions, fmt.Sprintf("%s-%d", t.Topic, p))
-				}
-			}
-		}
-		d.MemberList = append(d.MemberList, row)
-	}
-	return d
 }
 
 func (d *groupDetail) table(t *cli.Table, partitions, members bool) {

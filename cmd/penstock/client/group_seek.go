@@ -126,20 +126,21 @@ func seekable(ctx context.Context, adm *kadm.Client, group string, mayBeNew bool
 			return missing[0]
 		}
 	}
-	described, err := adm.DescribeGroups(ctx, group)
+	found, err := describeGroups(ctx, adm, []string{group})
 	if err != nil {
 		return err
 	}
-	d := described[group]
-	if d.Err != nil && !errors.Is(d.Err, kerr.GroupIDNotFound) {
-		return fmt.Errorf("group %s: %w", group, cli.Refusal(d.Err, d.ErrMessage))
-	}
-	if len(d.Members) == 0 {
-		return nil
-	}
 	var who []string
-	for _, m := range d.Members {
-		who = append(who, m.ClientID+" at "+strings.TrimPrefix(m.ClientHost, "/"))
+	for _, d := range found {
+		if d.err != nil && !errors.Is(d.err, kerr.GroupIDNotFound) {
+			return fmt.Errorf("group %s: %w", group, d.err)
+		}
+		for _, m := range d.MemberList {
+			who = append(who, m.Client+" at "+strings.TrimPrefix(m.Host, "/"))
+		}
+	}
+	if len(who) == 0 {
+		return nil
 	}
 	slices.Sort(who)
 	return cli.Fail(cli.ExitFailed, "group %s has %s, who would go on where they are and overwrite it: %s; stop them, wait until penstock group describe %s says Empty, then seek again", group, counted(len(who), "member"), strings.Join(slices.Compact(who), ", "), group)

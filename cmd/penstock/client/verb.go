@@ -31,17 +31,32 @@ func (v *verb) flags(cmd *cobra.Command) *cobra.Command {
 	return cmd
 }
 
+// interruptible runs do, and does not wait for it after Ctrl-C: a client that dials a silent
+// broker would hold the process for seconds.
+func interruptible(cmd *cobra.Command, do func() error) error {
+	done := make(chan error, 1)
+	go func() { done <- do() }()
+	select {
+	case err := <-done:
+		return err
+	case <-cmd.Context().Done():
+		return cmd.Context().Err()
+	}
+}
+
 // ask runs do with a client, within the timeout.
 func (v *verb) ask(cmd *cobra.Command, do func(ctx context.Context, adm *kadm.Client) error) error {
-	ctx, cancel := v.Context(cmd)
-	defer cancel()
-	adm, err := v.Admin()
-	if err != nil {
-		return err
-	}
-	defer adm.Close()
-	adm.SetTimeoutMillis(int32(min(v.Timeout.Milliseconds(), 1<<30)))
-	return v.Unreachable(do(ctx, adm))
+	return interruptible(cmd, func() error {
+		ctx, cancel := v.Context(cmd)
+		defer cancel()
+		adm, err := v.Admin()
+		if err != nil {
+			return err
+		}
+		defer adm.Close()
+		adm.SetTimeoutMillis(int32(min(v.Timeout.Milliseconds(), 1<<30)))
+		return v.Unreachable(do(ctx, adm))
+	})
 }
 
 // tell prints the answer, and returns what failed of it.

@@ -25,7 +25,7 @@ type Shards struct {
 type Shard struct {
 	ID          int     `json:"id"`
 	At          float64 `json:"at"`           // monotonic time of the snapshot
-	Busy        float64 `json:"busy_seconds"` // the loop was not waiting
+	Busy        float64 `json:"busy_seconds"` // the loop was not waiting; gaps between its turns of at most 20 us count
 	Requests    int64   `json:"requests_total"`
 	Produces    int64   `json:"produce_requests_total"`
 	Fetches     int64   `json:"fetch_requests_total"`
@@ -39,14 +39,25 @@ type Shard struct {
 	Repeats     int64   `json:"repeated_batches_total"` // that an idempotent producer sent again
 	Crossed     int64   `json:"crossed_requests_total"` // sent on to other shards
 	Commits     int64   `json:"commits_total"`          // of the journal
-	Pending     int64   `json:"pending_appends"`        // not yet durable
+	Checkpoints int64   `json:"checkpoints_total"`
+	Pending     int64   `json:"pending_appends"` // not yet durable
+	PendingSize int64   `json:"pending_bytes"`   // that wait for a group commit
 	Messages    int64   `json:"requests_under_way"`
 	Queued      int64   `json:"output_queued_bytes"`
+	Arena       int64   `json:"arena_chunks"`
+	ArenaFree   int64   `json:"arena_chunks_free"`
+	Turns       int64   `json:"turns_total"` // of the loop
+	Accepted    int64   `json:"connections_accepted_total"`
+	Closed      int64   `json:"connections_closed_total"`
+	Paused      int64   `json:"connections_paused_total"`  // times that reading of one was stopped
+	Stalled     int64   `json:"connections_stalled_total"` // closed, since the client took nothing
 	Connections int64   `json:"connections"`
 	Partitions  int64   `json:"partitions"`
-	Produce     Hist    `json:"produce_latency"` // from the request to the answer, in the broker
-	Fetch       Hist    `json:"fetch_latency"`   // without the wait for data
-	Sync        Hist    `json:"sync_latency"`    // of a group commit
+	Quarantined int64   `json:"partitions_quarantined"`
+	Failed      string  `json:"storage_failed,omitempty"` // why nothing is acknowledged any more
+	Produce     Hist    `json:"produce_latency"`          // from the request to the answer, in the broker
+	Fetch       Hist    `json:"fetch_latency"`            // without the wait for data
+	Sync        Hist    `json:"sync_latency"`             // of a group commit
 }
 
 // Hist is a histogram: Counts[i] is how many took at most Bounds[i] seconds and more
@@ -77,6 +88,8 @@ type Partition struct {
 	// Appended counts since the start of the broker; a rate comes of two answers.
 	Appended int64  `json:"appended_bytes_total"`
 	Bad      string `json:"refused,omitempty"` // why it is not served
+	// At is when its shard was asked, on the clock of Shard.At; 0: it did not answer.
+	At float64 `json:"at"`
 }
 
 // Group is one element of the answer to GroupsPath.
@@ -86,6 +99,7 @@ type Group struct {
 	Members int           `json:"members"`
 	Lag     int64         `json:"lag"` // of all its partitions
 	Offsets []GroupOffset `json:"offsets"`
+	At      float64       `json:"at"` // when its coordinator was asked, on the clock of Shard.At
 }
 
 // GroupOffset is what a group has committed of one partition.
@@ -105,6 +119,7 @@ type Client struct {
 	ID       string  `json:"client_id"`
 	Software string  `json:"software,omitempty"` // as it said in ApiVersions
 	Age      float64 `json:"age_seconds"`
+	At       float64 `json:"at"` // when its shard was asked, on the clock of Shard.At
 	Requests int64   `json:"requests_total"`
 	BytesIn  int64   `json:"bytes_in_total"`
 	BytesOut int64   `json:"bytes_out_total"`
