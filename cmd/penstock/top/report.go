@@ -21,6 +21,8 @@ type Report struct {
 	Topics    []Topic   `json:"topics"`
 	Groups    []Group   `json:"groups"`
 	Clients   []Client  `json:"clients"`
+
+	part part // what was asked for
 }
 
 // Total is the broker as a whole: Busy is the mean of its cores, everything else their
@@ -95,7 +97,7 @@ type Client struct {
 
 // compare makes the report of b, with rates since a; a may be nil.
 func compare(a, b *sample) *Report {
-	r := &Report{At: b.shards.At, Version: b.shards.Version, Uptime: b.shards.Uptime}
+	r := &Report{part: b.part, At: b.shards.At, Version: b.shards.Version, Uptime: b.shards.Uptime}
 	if a != nil && startedAnew(&a.shards, &b.shards) {
 		r.Restarted, a = true, nil
 	}
