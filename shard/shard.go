@@ -69,7 +69,6 @@ type Shard struct {
 	resumeAt  time.Duration // deadlines of connections and services rest until then
 	stopping  stopping
 	stats     Stats
-	answers   []answered // of this turn
 	published atomic.Pointer[Stats]
 }
 
