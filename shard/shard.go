@@ -53,6 +53,7 @@ type Shard struct {
 	timers  timers
 	pool    pool
 	fx      session.Effects // of the present step
+	answers []answered      // of the present turn
 	inbox   list            // steps to come: answers, and calls for services
 	holding
 	departed departed
@@ -252,11 +253,11 @@ func (s *Shard) EndTurn() {
 	more := s.poll()
 	s.relieve()
 	s.work()
+	s.endAnswers()
 	if !s.stopping.over {
 		s.store.Commit() // after the last append of the turn
 	}
 	s.finish()
-	s.endAnswers()
 	if s.clock.mono-s.stats.At >= statsEvery {
 		s.publish()
 	}
