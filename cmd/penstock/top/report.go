@@ -2,6 +2,7 @@ package top
 
 import (
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/penstock/penstock/cmd/penstock/status"
@@ -150,9 +151,12 @@ func (r *Report) carry(before *Report) {
 	}
 }
 
-// startedAnew says that b counts from another start of the broker than a.
+// startedAnew says that b counts from another start of the broker than a: it ran less
+// long, or it began at another time, for one that ran a second may run for two before it
+// is asked again. A clock that is set costs a dash for one interval.
 func startedAnew(a, b *status.Shards) bool {
-	if b.Uptime < a.Uptime {
+	moved := b.At.Sub(a.At).Seconds() - (b.Uptime - a.Uptime)
+	if b.Uptime < a.Uptime || math.Abs(moved) > 0.5 {
 		return true
 	}
 	before := byID(a.Shards)

@@ -3,6 +3,7 @@ package top
 import (
 	"math"
 	"testing"
+	"time"
 
 	"github.com/penstock/penstock/cmd/penstock/status"
 )
@@ -63,9 +64,15 @@ func TestCountersThatGoBack(t *testing.T) {
 	}
 	none(t, "requests", r.Total.Requests)
 	none(t, "appended", r.Topics[2].Appended)
-	// It ran longer than before when it was asked again, and its shards' clock went back.
-	a, b := broker(100), broker(3)
-	b.shards.Uptime = 200
+	// It ran longer than before when it was asked again, but began at another time.
+	a, b := broker(100), broker(101)
+	b.shards.At = b.shards.At.Add(30 * time.Second)
+	if !compare(a, b).Restarted {
+		t.Error("another time of the start is another start")
+	}
+	// A shard's clock went back.
+	a, b = broker(100), broker(101)
+	b.shards.Shards[2].At = 3
 	if !compare(a, b).Restarted {
 		t.Error("a shard's clock that goes back is another start")
 	}
