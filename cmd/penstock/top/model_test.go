@@ -78,8 +78,8 @@ func TestScrolling(t *testing.T) {
 }
 
 func TestEverySizeFits(t *testing.T) {
-	for width := 1; width < 160; width += 3 {
-		for height := 1; height < 40; height += 4 {
+	for width := 1; width < 160; width += 7 {
+		for height := 1; height < 40; height += 5 {
 			for _, k := range []string{"1", "t", "g", "c", "?"} {
 				s := newScreen(t, width, height).press(k).sees(100).sees(101)
 				s.frame()
