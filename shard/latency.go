@@ -61,8 +61,8 @@ func (s *Shard) countAnswers() {
 }
 
 // endAnswers counts the answers of a turn, with one look at the clock for all of them:
-// from the beginning of the turn in which a request came to the end of the one that answers
-// it. What the network takes is not in it.
+// from the beginning of the turn in which a request came to the last step of the one that
+// answers it. What the network takes is not in it.
 func (s *Shard) endAnswers() {
 	if len(s.answers) == 0 {
 		return

@@ -53,6 +53,7 @@ type Shard struct {
 	timers  timers
 	pool    pool
 	fx      session.Effects // of the present step
+	answers []answered      // of the present turn
 	inbox   list            // steps to come: answers, and calls for services
 	holding
 	departed departed
@@ -69,7 +70,6 @@ type Shard struct {
 	resumeAt  time.Duration // deadlines of connections and services rest until then
 	stopping  stopping
 	stats     Stats
-	answers   []answered // of this turn
 	published atomic.Pointer[Stats]
 	// unpublished says that there were turns since, so the timer is set for the next time.
 	unpublished bool
@@ -255,11 +255,11 @@ func (s *Shard) EndTurn() {
 	more := s.poll()
 	s.relieve()
 	s.work()
+	s.endAnswers()
 	if !s.stopping.over {
 		s.store.Commit() // after the last append of the turn
 	}
 	s.finish()
-	s.endAnswers()
 	if s.unpublished = s.clock.mono-s.stats.At < statsEvery; !s.unpublished {
 		s.publish()
 	}

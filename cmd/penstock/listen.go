@@ -220,11 +220,12 @@ func (s *server) status() any {
 	if r == nil {
 		return out
 	}
+	shards := r.fullShards()
 	total, usable := s.disk.space()
 	out["disk"] = map[string]int64{"total_bytes": total, "usable_bytes": usable}
 	out["connections"] = map[string]any{"open": s.limit.Open(), "max": s.limit.Max(), "turned_away": s.refusals()}
 	out["log_lines_dropped"] = s.lines.dropped.Load()
-	out["facts"], out["shards"], out["catalog_revision"] = r.facts, r.fullShards(), r.catalog.Load().Revision
+	out["facts"], out["shards"], out["catalog_revision"] = r.facts, shards, r.catalog.Load().Revision
 	return out
 }
 

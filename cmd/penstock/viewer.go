@@ -320,6 +320,7 @@ type storeStatus struct {
 	Pending     int64 `json:"pending_bytes"`
 	IndexBlocks int   `json:"index_blocks"`
 	Segments    int   `json:"open_segments"`
+	Full        bool  `json:"disk_full"`
 }
 
 // fullShard is one shard in /v1/status.
@@ -339,7 +340,7 @@ func (r *running) fullShards() (out []fullShard) {
 		st := *sh.Stats()
 		s := &st.Store
 		out = append(out, fullShard{i, r.loops[i].Stats(), st,
-			storeStatus{s.Appended, s.Written, s.Commits, s.Checkpoints, s.Chunks, s.ChunksFree, s.Logs, s.Pending, s.IndexBlocks, s.Segments},
+			storeStatus{s.Appended, s.Written, s.Commits, s.Checkpoints, s.Chunks, s.ChunksFree, s.Logs, s.Pending, s.IndexBlocks, s.Segments, s.Full},
 			histogram(&st.Produce), histogram(&st.Fetch), histogram(&st.Sync)})
 	}
 	return out

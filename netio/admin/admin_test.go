@@ -88,3 +88,38 @@ func TestStatusThatCannotBeShown(t *testing.T) {
 		t.Error("the same port twice")
 	}
 }
+
+// A view that has nothing to show yet says why; metrics and profiles are there.
+func TestViewsMetricsProfiles(t *testing.T) {
+	var on atomic.Bool
+	s, err := Listen("127.0.0.1:0", Source{
+		Views: map[string]func() (any, error){"/v1/things": func() (any, error) {
+			if !on.Load() {
+				return nil, errors.New("the broker is starting")
+			}
+			return []int{1, 2}, nil
+		}},
+		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "metric 1\n") }),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Close() }()
+	url := "http://" + s.Addr()
+	if code, _, body := ask(t, "GET", url+"/v1/things"); code != 503 || !strings.Contains(body, "is starting") {
+		t.Errorf("%d %s", code, body)
+	}
+	on.Store(true)
+	var things []int
+	if code, kind, body := ask(t, "GET", url+"/v1/things"); code != 200 || kind != "application/json" || json.Unmarshal([]byte(body), &things) != nil || len(things) != 2 {
+		t.Errorf("%d %s %s", code, kind, body)
+	}
+	for path, want := range map[string]string{"/metrics": "metric 1\n", "/debug/pprof/": "goroutine", "/debug/pprof/heap?debug=1": "heap profile", "/debug/pprof/cmdline": "test"} {
+		if code, _, body := ask(t, "GET", url+path); code != 200 || !strings.Contains(body, want) {
+			t.Errorf("%s: %d %.200s", path, code, body)
+		}
+	}
+	if code, _, _ := ask(t, "POST", url+"/v1/things"); code != 405 {
+		t.Errorf("POST: %d", code)
+	}
+}

@@ -102,7 +102,8 @@ func (f *fakeAdmin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if code := f.gone[r.URL.Path]; code != 0 {
-		http.Error(w, "starting: journal 2 of 4", code)
+		w.WriteHeader(code)
+		fmt.Fprint(w, `{"status":"unavailable","reason":"starting: journal 2 of 4"}`)
 		return
 	}
 	if r.URL.Path == status.ShardsPath {

@@ -42,8 +42,8 @@ func (m *model) frame() string {
 	switch {
 	case m.help:
 		body, at, all = m.helpLines(&p)
-	case r == nil:
-		body = []string{" " + p.text(quiet, "waiting for the first answer …")}
+	case r == nil, r.part != m.part:
+		body = []string{" " + p.text(quiet, "waiting for an answer …")}
 	default:
 		body, at, all = m.body(&p, r)
 	}
@@ -53,6 +53,11 @@ func (m *model) frame() string {
 	}
 	lines := append(head, body...)
 	lines = append(lines, m.foot(at, all))
+	for i, l := range lines {
+		if lipgloss.Width(l) > m.width { // a terminal too small for what stays in any
+			lines[i] = lipgloss.NewStyle().MaxWidth(max(m.width, 1)).Render(l)
+		}
+	}
 	return strings.Join(lines[:min(len(lines), max(m.height, 1))], "\n")
 }
 
@@ -199,7 +204,7 @@ func (m *model) foot(from, all int) string {
 			next += " "
 		}
 		next += p.text(strong, k[0]) + " " + p.text(quiet, k[1])
-		if lipgloss.Width(next)+1 > m.width {
+		if lipgloss.Width(next)+2+lipgloss.Width(right) > m.width {
 			break
 		}
 		left = next

@@ -2,6 +2,7 @@ package top
 
 import (
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/penstock/penstock/cmd/penstock/status"
@@ -21,6 +22,8 @@ type Report struct {
 	Topics    []Topic   `json:"topics"`
 	Groups    []Group   `json:"groups"`
 	Clients   []Client  `json:"clients"`
+
+	part part // what was asked for
 }
 
 // Total is the broker as a whole: Busy is the mean of its cores, everything else their
@@ -95,7 +98,7 @@ type Client struct {
 
 // compare makes the report of b, with rates since a; a may be nil.
 func compare(a, b *sample) *Report {
-	r := &Report{At: b.shards.At, Version: b.shards.Version, Uptime: b.shards.Uptime}
+	r := &Report{part: b.part, At: b.shards.At, Version: b.shards.Version, Uptime: b.shards.Uptime}
 	if a != nil && startedAnew(&a.shards, &b.shards) {
 		r.Restarted, a = true, nil
 	}
@@ -148,9 +151,12 @@ func (r *Report) carry(before *Report) {
 	}
 }
 
-// startedAnew says that b counts from another start of the broker than a.
+// startedAnew says that b counts from another start of the broker than a: it ran less
+// long, or it began at another time, for one that ran a second may run for two before it
+// is asked again. A clock that is set costs a dash for one interval.
 func startedAnew(a, b *status.Shards) bool {
-	if b.Uptime < a.Uptime {
+	moved := b.At.Sub(a.At).Seconds() - (b.Uptime - a.Uptime)
+	if b.Uptime < a.Uptime || math.Abs(moved) > 0.5 {
 		return true
 	}
 	before := byID(a.Shards)

@@ -98,6 +98,8 @@ func (s *source) get(ctx context.Context, path string, into any) error {
 		return s.unreachable(ctx, err)
 	case resp.StatusCode == http.StatusNotFound:
 		return cli.Fail(cli.ExitFailed, "%s answers, but has no %s: it is not the admin port of a Penstock, or of an older one; the banner of penstock serve shows the address", s.addr, path)
+	case resp.StatusCode == http.StatusServiceUnavailable:
+		return cli.Fail(cli.ExitUnreachable, "the broker at %s does not serve yet: %s; try again in a moment (%s/readyz says when)", s.addr, whyNot(body), s.addr)
 	case resp.StatusCode != http.StatusOK:
 		return cli.Fail(cli.ExitFailed, "%s answered %s with %q: %s", s.addr, path, resp.Status, firstLine(body))
 	case len(body) > answerMax:
@@ -143,6 +145,17 @@ func reason(err error) error {
 		err = next
 	}
 	return err
+}
+
+// whyNot is the reason in an answer of 503.
+func whyNot(body []byte) string {
+	var answer struct {
+		Reason string `json:"reason"`
+	}
+	if err := json.Unmarshal(body, &answer); err != nil || answer.Reason == "" {
+		return firstLine(body)
+	}
+	return safe(answer.Reason)
 }
 
 func firstLine(b []byte) string {
