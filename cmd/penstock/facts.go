@@ -141,7 +141,7 @@ func (f *facts) banner(w io.Writer, width int) {
 	if f.CorePorts != "" {
 		row("core ports", f.CorePorts, "")
 	}
-	row("admin", f.Admin, "http://"+f.Admin+"/healthz  /readyz  /v1/status")
+	row("admin", f.Admin, "http://"+f.Admin+"/healthz  /readyz  /v1/status  /metrics")
 	row("security", f.Security, "")
 	d := f.Durability
 	row("durability", d.Default, fmt.Sprintf("%s; fdatasync of 4 KiB takes %.2f ms here (worst of %d: %.2f ms)", durabilityWords[d.Default], d.SyncMs, d.SyncProbes, d.SyncWorst))

@@ -66,7 +66,7 @@ var settings = append([]setting{
 	{"core_ports", "auto", "per-core Kafka ports, where each core is a broker: on, off, or auto (on outside of containers)", choice(func(c *config) *string { return &c.CorePorts }, "auto", "on", "off")},
 	{"core_port", "9192", "first per-core Kafka port; one per core follows, at most 8", intRange(func(c *config, n int64) { c.CorePort = int(n) }, 1, 65000)},
 	{"shards", "0", "number of shards; 0 means one per CPU", intRange(func(c *config, n int64) { c.Shards = int(n) }, 0, 256)},
-	{"admin", "127.0.0.1:9644", "address of the admin port (health, status); always loopback", address(func(c *config) *string { return &c.Admin })},
+	{"admin", "127.0.0.1:9644", "address of the admin port (health, status, metrics, profiles); always loopback", address(func(c *config) *string { return &c.Admin })},
 	{"insecure", "false", "allow Kafka listeners beyond loopback although nobody is authenticated and nothing encrypted", boolean(func(c *config) *bool { return &c.Insecure })},
 	{"log", "auto", "form of the messages: text, json, or auto (text on a terminal)", choice(func(c *config) *string { return &c.Log }, "auto", "text", "json")},
 	{"arena", "96MiB", "memory per shard for the tails of its partitions", size(func(c *config) *int64 { return &c.Arena }, 8<<20, 64<<30)},
