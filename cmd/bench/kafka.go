@@ -128,8 +128,9 @@ func again(args []string) error {
 	if err != nil {
 		return err
 	}
-	// Ctrl-C reaches both of us; the one inside cleans up, and this one waits for it.
-	signal.Notify(make(chan os.Signal, 1), os.Interrupt)
+	// The one inside cleans up, and this one waits for it.
+	ending := make(chan os.Signal, 1)
+	signal.Notify(ending, os.Interrupt, syscall.SIGTERM)
 	c := exec.Command(self, append([]string{"kafka"}, args...)...)
 	c.Env = append(os.Environ(), insideVariable+"=1")
 	c.Stdin, c.Stdout, c.Stderr = os.Stdin, os.Stdout, os.Stderr
@@ -137,10 +138,8 @@ func again(args []string) error {
 	if err := c.Start(); err != nil {
 		return fmt.Errorf("a network namespace cannot be had (%w): -shared-loopback does without, and Kafka's connections then have the system's congestion control", err)
 	}
-	term := make(chan os.Signal, 1)
-	signal.Notify(term, syscall.SIGTERM)
 	go func() {
-		for s := range term {
+		for s := range ending {
 			_ = c.Process.Signal(s)
 		}
 	}()
