@@ -95,7 +95,24 @@ type check struct {
 	why   string // there is no ratio
 }
 
-func (c check) met() bool { return c.ratio.Known && c.ratio.Median >= c.atLeast }
+// met says whether the median is within the bound, and whether all rounds are.
+func (c check) met() (median, all bool) {
+	return c.ratio.Known && c.ratio.Median >= c.atLeast, c.ratio.Known && c.ratio.Min >= c.atLeast
+}
+
+// behind is a side of a pair that did not take the load which was offered in some round:
+// its latencies are then of another load than the other side's, and meet no goal.
+func (o *Outcome) behind(p pair) (side int, ok bool) {
+	const reached = 0.99
+	for _, i := range []int{p.a, p.b} {
+		for _, r := range o.runs[i] {
+			if got := max(r.Produced.RecordsS, r.Consumed.RecordsS); r.Workload.Open() && got < reached*float64(r.Workload.Rate) {
+				return i, true
+			}
+		}
+	}
+	return 0, false
+}
 
 // checks are the goals of a pair against its comparison, or against why there is none.
 func (o *Outcome) checks(p pair, c *result.Comparison, refused error) (out []check) {
@@ -103,6 +120,8 @@ func (o *Outcome) checks(p pair, c *result.Comparison, refused error) (out []che
 		k := check{goal: g, of: o.name, sides: o.sides[p.a].name + " / " + o.sides[p.b].name, why: "it was not measured"}
 		if refused != nil {
 			k.why = refused.Error()
+		} else if i, ok := o.behind(p); ok {
+			k.why = "the rate was not reached in every round of " + o.sides[i].name
 		} else {
 			for _, row := range c.Rows {
 				if row.Metric == g.metric && row.Ratios[0].Known {

@@ -58,12 +58,12 @@ func (r *Report) head(b *strings.Builder, command string, at time.Time) {
 	m := r.Machine
 	fmt.Fprintf(b, "# Apache Kafka %s and penstock, side by side\n\n    %s\n\n", r.Kafka, command)
 	if r.Options.Quick {
-		b.WriteString("**A quick run**: two or three short rounds of each load, to see that all works. Its figures are provisional.\n\n")
+		b.WriteString("**A quick run**: few and short rounds of each load, to see that all works. Its figures are provisional.\n\n")
 	}
 	fmt.Fprintf(b, "%s. %s, %d CPUs (shared by broker and load, no pinning), %s; Linux %s, %s; %s. ", at.UTC().Format("2006-01-02 15:04 UTC"), m.CPU, m.CPUs, result.Bytes(float64(m.Memory)), m.Kernel, m.FileSystem, m.Go)
 	fmt.Fprintf(b, "%d rounds that take turns, after one that is dropped; %s of warm-up and %s measured in each run; before the first, each broker had %s of load.\n\n", r.Options.Rounds, r.Options.Warmup, r.Options.Duration, r.Options.JVM)
 	b.WriteString("A ratio is of neighbouring runs of one round: the median, and in brackets the least and the most. \"Ahead\" names who is better in every round; where rounds disagree, it says neither. ")
-	b.WriteString("CPU is the broker's, of all its threads, by the kernel's count; a GB is 10^9 bytes of record batches, in and out. Latency at half load is an open loop's, from the intended send. Memory is the largest VmRSS seen; penstock's holds its arenas, which are mapped. \n\n")
+	b.WriteString("CPU is the broker's, of all its threads, by the kernel's count; a GB is 10^9 bytes of record batches, in and out. Latency at half load is an open loop's, from the intended send. Memory is the largest VmRSS seen; penstock's holds its arenas, which are mapped.\n\n")
 	fmt.Fprintf(b, "TCP: the load's connections and penstock's ask for cubic, and Kafka's end, which asks for nothing, has %s. ", r.Congestion)
 	if r.Congestion != "cubic" {
 		b.WriteString("**That is not the same**, so ratios are of unlike connections: run it as root, where it gets a loopback of its own. ")
@@ -79,11 +79,14 @@ func writeGoals(b *strings.Builder, goals []check) {
 	b.WriteString("## Against the goals\n\n| ratio | of | load | measured | goal | met |\n|---|---|---|---|---|---|\n")
 	for _, g := range goals {
 		measured, met := text(g.ratio, number), "**no**"
+		median, all := g.met()
 		switch {
 		case !g.ratio.Known:
 			measured, met = "none: "+g.why, "–"
-		case g.met():
+		case all:
 			met = "yes"
+		case median:
+			met = "in the median"
 		}
 		fmt.Fprintf(b, "| %s | %s | %s | %s | >= %s | %s |\n", words(g.metric), g.sides, g.of, measured, number(g.atLeast), met)
 	}

@@ -117,6 +117,20 @@ func TestRefusesUnlikeRuns(t *testing.T) {
 	}
 }
 
+func TestRateNotReachedMeetsNoGoal(t *testing.T) {
+	for rate, want := range map[int64]string{16000: "| 7 [6 to 8] | >= 5 | yes |", 20000: "| none: the rate was not reached in every round of Kafka | >= 5 | – |"} {
+		o := outcome(t)
+		for _, side := range o.runs {
+			for _, r := range side { // Kafka's slowest round has 10,417 records a second
+				r.Workload.Rate = rate - 6000
+			}
+		}
+		if text := page(o); !strings.Contains(text, want) {
+			t.Errorf("at %d the page lacks %q:\n%s", rate-6000, want, text)
+		}
+	}
+}
+
 func TestUnequalDurabilityIsSaid(t *testing.T) {
 	o := outcome(t)
 	o.sides[1], o.pairs[0].unequal = penstockSynced, true

@@ -31,12 +31,12 @@ func kafka(args []string) error {
 	f.StringVar(&o.Libs, "libs", defaultLibs(), "directory of Apache Kafka's jars, which cmd/wire/kafka-peer/jars.sh gets")
 	f.StringVar(&o.Dir, "dir", os.TempDir(), "where the data go, which are deleted after")
 	f.StringVar(&o.Save, "save", "", "directory for the result of each run, for penstock bench compare")
-	f.BoolVar(&o.Quick, "quick", false, "a run of some minutes: fewer, shorter rounds, and not all loads")
-	f.IntVar(&o.Rounds, "rounds", 0, "rounds in which all sides take their turn (default 5, quick 2)")
-	f.DurationVar(&o.Duration, "duration", 0, "how long each run measures (default 10s, quick 2s)")
-	f.DurationVar(&o.Warmup, "warmup", 0, "what each run drops at its beginning (default 3s, quick 1s)")
+	f.BoolVar(&o.Quick, "quick", false, "a run of about ten minutes: fewer, shorter rounds, and not all loads")
+	f.IntVar(&o.Rounds, "rounds", 0, "rounds in which all sides take their turn (default 4, quick 2)")
+	f.DurationVar(&o.Duration, "duration", 0, "how long each run measures (default 6s, quick 2s)")
+	f.DurationVar(&o.Warmup, "warmup", 0, "what each run drops at its beginning (default 2s, quick 1s)")
 	f.DurationVar(&o.JVM, "jvm-warmup", 0, "load on each broker before the first round (default 30s, quick 12s)")
-	f.IntVar(&o.Records, "records", 0, "records that each of Kafka's own tests moves (default 3000000, quick 400000)")
+	f.IntVar(&o.Records, "records", 0, "records that each of Kafka's own tests moves (default 1000000, quick 400000)")
 	if err := f.Parse(args); err != nil {
 		return err
 	}
@@ -99,7 +99,7 @@ func defaultLibs() string {
 
 // times are the defaults of a full and of a quick run.
 func times(o *versus.Options) {
-	d := versus.Options{Rounds: 5, Duration: 10 * time.Second, Warmup: 3 * time.Second, JVM: 30 * time.Second, Records: 3_000_000}
+	d := versus.Options{Rounds: 4, Duration: 6 * time.Second, Warmup: 2 * time.Second, JVM: 30 * time.Second, Records: 1_000_000}
 	if o.Quick {
 		d = versus.Options{Rounds: 2, Duration: 2 * time.Second, Warmup: time.Second, JVM: 12 * time.Second, Records: 400_000}
 	}
@@ -128,8 +128,9 @@ func again(args []string) error {
 	if err != nil {
 		return err
 	}
-	// Ctrl-C reaches both of us; the one inside cleans up, and this one waits for it.
-	signal.Notify(make(chan os.Signal, 1), os.Interrupt)
+	// The one inside cleans up, and this one waits for it.
+	ending := make(chan os.Signal, 1)
+	signal.Notify(ending, os.Interrupt, syscall.SIGTERM)
 	c := exec.Command(self, append([]string{"kafka"}, args...)...)
 	c.Env = append(os.Environ(), insideVariable+"=1")
 	c.Stdin, c.Stdout, c.Stderr = os.Stdin, os.Stdout, os.Stderr
@@ -137,10 +138,8 @@ func again(args []string) error {
 	if err := c.Start(); err != nil {
 		return fmt.Errorf("a network namespace cannot be had (%w): -shared-loopback does without, and Kafka's connections then have the system's congestion control", err)
 	}
-	term := make(chan os.Signal, 1)
-	signal.Notify(term, syscall.SIGTERM)
 	go func() {
-		for s := range term {
+		for s := range ending {
 			_ = c.Process.Signal(s)
 		}
 	}()
