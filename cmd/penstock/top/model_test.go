@@ -152,6 +152,16 @@ func TestQuickChange(t *testing.T) {
 	}
 }
 
+// TestScreenKeepsRates holds that rows whose counts are those of the answer before keep
+// their rates on the screen.
+func TestScreenKeepsRates(t *testing.T) {
+	s := newScreen(t, 80, 24).press("t").sees(100).sees(101).shows("50.4MB")
+	same := only(broker(102), topics)
+	same.topics = broker(101).topics
+	s.m.Update(readMsg{s.m.generation, same, nil, begin})
+	s.shows("50.4MB", "up 1m42s")
+}
+
 func TestHelpAndQuit(t *testing.T) {
 	s := newScreen(t, 80, 24).sees(100).sees(101).press("?").shows("imbalance: the busiest core over the mean", "interpolated")
 	s.press("?").hides("interpolated").press("?", "esc").hides("interpolated").press("?", "c").hides("interpolated")

@@ -50,6 +50,21 @@ func TestColorsChangeNoText(t *testing.T) {
 	}
 }
 
+// TestOldFiguresStepBack holds that nothing but the news stands out while there is no
+// answer, and that a core without time left does while there is one.
+func TestOldFiguresStepBack(t *testing.T) {
+	s := newScreen(t, 80, 24)
+	s.m.paint.on = true
+	s.sees(100).sees(101)
+	warned := (&paint{on: true}).text(warning, "88%")
+	s.shows(warned).fails(102, refused()).hides(warned)
+	for v, want := range map[float64]tone{0.5: plain, 0.8: warning, 0.96: bad} {
+		if got := load(&v); got != want {
+			t.Errorf("a share of %g has the tone %d; want %d", v, got, want)
+		}
+	}
+}
+
 func TestUnits(t *testing.T) {
 	for _, c := range []struct{ got, want string }{
 		{size(0), "0"}, {size(999), "999B"}, {size(1_020_000), "1.02MB"}, {size(2.5e12), "2500GB"},

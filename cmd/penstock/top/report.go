@@ -153,10 +153,12 @@ func (r *Report) carry(before *Report) {
 
 // startedAnew says that b counts from another start of the broker than a: it ran less
 // long, or it began at another time, for one that ran a second may run for two before it
-// is asked again. A clock that is set costs a dash for one interval.
+// is asked again. Two clocks of a machine may part by 500 ppm while one of them is
+// corrected; a clock that is set costs a dash for one interval.
 func startedAnew(a, b *status.Shards) bool {
-	moved := b.At.Sub(a.At).Seconds() - (b.Uptime - a.Uptime)
-	if b.Uptime < a.Uptime || math.Abs(moved) > 0.5 {
+	passed := b.At.Sub(a.At).Seconds()
+	moved := math.Abs(passed - (b.Uptime - a.Uptime))
+	if b.Uptime < a.Uptime || moved > 0.1+0.001*math.Abs(passed) {
 		return true
 	}
 	before := byID(a.Shards)
