@@ -84,6 +84,7 @@ func TestBenchRunsEveryKind(t *testing.T) {
 		"mixed --rate 1k --backlog 1MiB", "mixed --rate 500 --client franz --groups 1",
 	} {
 		t.Run(line, func(t *testing.T) {
+			t.Parallel() // they wait for most of their time
 			at := addr
 			if strings.Contains(line, "cores") {
 				at = core
