@@ -85,11 +85,7 @@ func TestBenchRunsEveryKind(t *testing.T) {
 	} {
 		t.Run(line, func(t *testing.T) {
 			t.Parallel() // they wait for most of their time
-			at := addr
-			if strings.Contains(line, "cores") {
-				at = core
-			}
-			args := append(strings.Fields(line), "-b", at)
+			args := append(strings.Fields(line), "-b", map[bool]string{false: addr, true: core}[strings.Contains(line, "cores")])
 			more := short
 			if strings.HasPrefix(line, "produce") {
 				more = short[:len(short)-2]
