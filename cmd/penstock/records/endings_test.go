@@ -213,6 +213,10 @@ func TestTwoMembersShare(t *testing.T) {
 func TestNewPartitionsAreFound(t *testing.T) {
 	topic(t, "grows", 1)
 	v := start(t, nil, "consume", "grows", "-o", "end", "-f", `%p %v\n`)
+	poll(t, "it follows", func() bool { // then its end is settled
+		run(t, 0, "mark\n", "produce", "grows", "-p", "0")
+		return strings.Contains(v.out.String(), "0 mark\n")
+	})
 	if _, err := client(t).CreatePartitions(context.Background(), 1, "grows"); err != nil {
 		t.Fatal(err)
 	}
