@@ -51,11 +51,7 @@ func groupListCommand() *cobra.Command {
 		ValidArgsFunction: v.CompleteGroups,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return v.ask(cmd, func(ctx context.Context, adm *kadm.Client) error {
-				names, failed, err := groups(ctx, adm, args, regex)
-				if err != nil {
-					return err
-				}
-				found, err := describeGroups(ctx, adm, names)
+				found, failed, err := describe(ctx, adm, args, regex)
 				if err != nil {
 					return err
 				}
@@ -177,11 +173,7 @@ func groupDescribeCommand() *cobra.Command {
 		ValidArgsFunction: v.CompleteGroups,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return v.ask(cmd, func(ctx context.Context, adm *kadm.Client) error {
-				names, failed, err := groups(ctx, adm, args, regex)
-				if err != nil {
-					return err
-				}
-				rows, err := describeGroups(ctx, adm, names)
+				rows, failed, err := describe(ctx, adm, args, regex)
 				if err != nil {
 					return err
 				}

@@ -14,6 +14,16 @@ import (
 	"github.com/penstock/penstock/cmd/penstock/cli"
 )
 
+// describe describes the groups that are wanted, and says which of them are missing.
+func describe(ctx context.Context, adm *kadm.Client, wanted []string, regex bool) (found []groupDetail, missing []error, err error) {
+	names, missing, err := groups(ctx, adm, wanted, regex)
+	if err != nil {
+		return nil, nil, err
+	}
+	found, err = describeGroups(ctx, adm, names)
+	return found, missing, err
+}
+
 // describeGroups finds the lag of groups, sorted by name. Groups of the newer protocol
 // (KIP-848), which the older request does not find, are asked for by the newer one.
 func describeGroups(ctx context.Context, adm *kadm.Client, names []string) ([]groupDetail, error) {
