@@ -207,6 +207,7 @@ func TestBenchSaysWhatIsWrong(t *testing.T) {
 		"produce --topic none-such" + quick:              {cli.ExitFailed, "none-such"},
 		"produce --congestion none-such" + quick:         {cli.ExitFailed, "none-such"},
 		"produce --topic-config retention.mss=1" + quick: {cli.ExitFailed, "retention.ms"},
+		"produce -X client.id=me" + quick:                {cli.ExitConfig, "client.id cannot be set here"},
 		"run " + file + quick:                            {cli.ExitConfig, "w.yaml:2: there is no field"},
 		"run pinned-producr" + quick:                     {cli.ExitConfig, "did you mean pinned-producer?"},
 		"produce -b 127.0.0.1:1 --timeout 1s --no-save":  {cli.ExitUnreachable, "127.0.0.1:1"},

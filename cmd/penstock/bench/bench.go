@@ -136,6 +136,7 @@ func listCommand() *cobra.Command {
 
 // flags adds the flags of a run; kind "" has those of all kinds.
 func (o *options) flags(cmd *cobra.Command, kind string) {
+	o.conn.Name = "penstock-bench"
 	o.conn.Flags(cmd)
 	o.out.Flags(cmd)
 	f := cmd.Flags()

@@ -24,6 +24,9 @@ const BrokersVariable = "PENSTOCK_BROKERS"
 type Conn struct {
 	Brokers []string
 	Timeout time.Duration // of a whole verb that does not follow a topic
+	// Name is the client id of a verb that makes connections of its own too; else it can
+	// be set.
+	Name    string
 	options []string
 	file    string
 }
@@ -64,7 +67,14 @@ func (c *Conn) Client(opts ...kgo.Opt) (*kgo.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	base := []kgo.Opt{kgo.SeedBrokers(c.seeds()...), kgo.ClientID("penstock"), kgo.RetryTimeout(c.Timeout),
+	id := "penstock"
+	if c.Name != "" {
+		if _, set := props["client.id"]; set {
+			return nil, Fail(ExitConfig, "client.id cannot be set here: not all connections of this verb would have it; they call themselves %s", c.Name)
+		}
+		id = c.Name
+	}
+	base := []kgo.Opt{kgo.SeedBrokers(c.seeds()...), kgo.ClientID(id), kgo.RetryTimeout(c.Timeout),
 		kgo.DialTimeout(min(c.Timeout, 5*time.Second)),
 		// A broker that is silent is given up with the verb, not after kgo's own 10 s.
 		kgo.RequestTimeoutOverhead(min(max(c.Timeout, time.Second), time.Minute)),
