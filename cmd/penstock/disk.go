@@ -26,12 +26,14 @@ func newDisk(dir string) (*disk, error) {
 	}
 	d := &disk{dir: abs}
 	d.look()
-	go func() {
-		for range time.Tick(diskEvery) {
-			d.look()
-		}
-	}()
 	return d, nil
+}
+
+// watch keeps the numbers fresh for as long as the process lives.
+func (d *disk) watch() {
+	for range time.Tick(diskEvery) {
+		d.look()
+	}
 }
 
 // look asks the file system. If it does not answer, both are unknown (-1).

@@ -149,6 +149,7 @@ func (s *server) openData() error {
 	if s.disk, err = newDisk(dir); err != nil {
 		return err
 	}
+	go s.disk.watch()
 	name := perf.FileSystem(dir)
 	s.facts.Data = dataFacts{dir, name, free, dataNote(name)}
 	sync, err := perf.ProbeSync(dir, probeLimit)
