@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"golang.org/x/sys/unix"
 
@@ -49,10 +50,11 @@ func consumeCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "consume TOPIC...",
 		Short: "Read records: from any offset or time, in any format, alone or in a group",
-		Long: `Consume prints records, from the oldest on, and then waits for more until Ctrl-C; -e ends
-where the partitions end, and so does a range. Each record is its value and a line end, as
-with kcat; on a terminal, one line with partition, offset, key and value, in which what is no
-text is escaped (--output wide adds time and headers, also in a pipe).
+		Long: `Consume prints records, from the oldest on, and then waits for more until Ctrl-C. With -e it
+ends where the partitions end now, and with a range where that ends, which may mean to wait for
+records; with both, at what comes first. Each record is its value and a line end, as with kcat;
+on a terminal, one line with partition, offset, key and value, in which what is no text is
+escaped (--output wide adds time and headers, also in a pipe).
 
 -o takes an offset or a range FROM:TO, TO left out, for each partition:
   start, end, N     the oldest record kept; what comes from now on; offset N
@@ -244,10 +246,11 @@ func (c *consumer) run(cmd *cobra.Command) (err error) {
 		}()
 	}
 	r := newReading(c, cmd)
-	if r.adm, err = c.conn.Admin(); err != nil {
+	if r.asking, err = c.conn.Client(); err != nil {
 		return err
 	}
-	defer r.adm.Close()
+	defer r.asking.Close()
+	r.adm = kadm.NewClient(r.asking)
 	if err := r.begin(ctx); err != nil {
 		return err
 	}

@@ -25,6 +25,7 @@ const (
 type reading struct {
 	*consumer
 	cl      *kgo.Client
+	asking  *kgo.Client // for questions: those of cl stand behind its fetches, which wait for records
 	adm     *kadm.Client
 	resolve resolver
 	bounded bool // it ends by itself
@@ -118,6 +119,10 @@ func (r *reading) follow(ctx context.Context) error {
 			if err := r.skip(ctx); err != nil {
 				return err
 			}
+			if !waiting && !r.exit && r.group == "" && !r.over() && terminal(r.talk) {
+				note(r.talk, "waiting for records of %s, which do not reach the end of the range yet (Ctrl-C ends; -e does not wait)", joined(r.topics))
+			}
+			waiting = true
 		case !waiting:
 			waiting = true
 			if r.printed == 0 && terminal(r.talk) {
@@ -220,7 +225,7 @@ func (r *reading) skip(ctx context.Context) error {
 	asking, cancel := context.WithTimeout(ctx, r.conn.Timeout)
 	defer cancel()
 	for tp, b := range left {
-		next, err := r.resolve.after(asking, r.cl, tp, b)
+		next, err := r.resolve.after(asking, r.asking, tp, b)
 		if err != nil && ctx.Err() == nil {
 			return fmt.Errorf("%s: %w", tp, cli.Refusal(err, ""))
 		}

@@ -12,8 +12,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/penstock/penstock/cmd/penstock/cli"
 )
 
 func TestAHello(t *testing.T) {
@@ -152,6 +155,43 @@ func TestRanges(t *testing.T) {
 	out, _ = run(t, 0, "", "consume", "ranges", "-o", "-5", "-n", "3")
 	if strings.Count(out, "\n") != 3 {
 		t.Errorf("-n 3 prints %q", out)
+	}
+}
+
+// TestARangeWaits reads up to offsets that are not there yet, of more partitions than one
+// fetch that waits would leave time to ask about.
+func TestARangeWaits(t *testing.T) {
+	topic(t, "waits", 4)
+	write := func(value string) {
+		var in strings.Builder
+		for p := range 4 {
+			fmt.Fprintf(&in, "%d %s\n", p, value)
+		}
+		run(t, 0, in.String(), "produce", "waits", "-q", "-f", `%p %v\n`)
+	}
+	write("a")
+	v := start(t, nil, "consume", "waits", "-o", "0:2", "-f", `%p%v `)
+	poll(t, "the first of each are printed", func() bool { return strings.Count(v.out.String(), "a ") == 4 })
+	write("b")
+	write("c")
+	got := strings.Fields(v.ends(0))
+	slices.Sort(got)
+	expect(t, fmt.Sprint(got), "[0a 0b 1a 1b 2a 2b 3a 3b]")
+	expect(t, v.err.String(), "")
+
+	// Questions go by a connection of their own: behind a fetch that waits they would wait too.
+	c := &consumer{conn: cli.Conn{Brokers: []string{broker(t)}, Timeout: patience}}
+	r := newReading(c, &cobra.Command{})
+	var err error
+	if r.asking, err = c.conn.Client(); err != nil {
+		t.Fatal(err)
+	}
+	defer r.asking.Close()
+	r.adm = kadm.NewClient(r.asking)
+	r.resolve.adm = r.adm
+	r.bounds[topicPartition{"waits", 0}] = &bounds{next: 3, stop: 4}
+	if err := r.skip(context.Background()); err != nil || r.over() {
+		t.Errorf("%v, over: %v", err, r.over())
 	}
 }
 
