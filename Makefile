@@ -31,7 +31,7 @@ setup: ## install the clients and tools that the tests need (Debian 12, root)
 	sh cmd/wire/setup.sh
 
 race: ## all tests under the race detector, with fewer seeds
-	SEEDS=20 $(GO) test -race ./...
+	SEEDS=20 GORACE=atexit_sleep_ms=0 $(GO) test -race ./...
 
 sim: ## the simulator: SEED=n replays one run, SEEDS=n tries that many
 	SEED=$(SEED) SEEDS=$(SEEDS) $(GO) test ./shard/sim -count=1 -v -run TestSim

@@ -232,7 +232,7 @@ func TestAdminPort(t *testing.T) {
 			}
 		}
 	}
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) { // shards publish from time to time
+	for deadline := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) { // shards publish from time to time
 		code, body := get(url + "/v1/status")
 		var st status
 		if err := json.Unmarshal([]byte(body), &st); err != nil || code != 200 {

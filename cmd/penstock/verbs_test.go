@@ -238,7 +238,8 @@ func TestAtATerminalALossWantsYes(t *testing.T) {
 	s.table("orders deleted", "topic", "delete", "orders", "--yes")
 }
 
-// Ctrl-C ends a verb at once, though the broker that it waits for is silent.
+// Ctrl-C ends a verb at once, though the broker that it waits for is silent. A verb that
+// waits takes five seconds or more every time; a busy machine takes that long once.
 func TestCtrlCEndsAVerbAtOnce(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -246,16 +247,23 @@ func TestCtrlCEndsAVerbAtOnce(t *testing.T) {
 	}
 	defer func() { _ = l.Close() }()
 	for _, verb := range [][]string{{"topic", "list"}, {"doctor"}} {
-		p := launch(t, append(verb, "-b", l.Addr().String(), "--timeout", "1h")...)
-		c, err := l.Accept() // so it waits for an answer
-		if err != nil {
-			t.Fatal(err)
+		fastest := patience
+		for tries := 0; tries < 5 && fastest > 3*time.Second; tries++ {
+			p := launch(t, append(verb, "-b", l.Addr().String(), "--timeout", "1h")...)
+			c, err := l.Accept() // so it waits for an answer
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = c.Close() }()
+			began := time.Now()
+			p.signal(syscall.SIGINT)
+			if code := p.ended(); code != cli.ExitInterrupted {
+				t.Errorf("%v ended with %d", verb, code)
+			}
+			fastest = min(fastest, time.Since(began))
 		}
-		defer func() { _ = c.Close() }()
-		began := time.Now()
-		p.signal(syscall.SIGINT)
-		if code := p.ended(); code != cli.ExitInterrupted || time.Since(began) > 3*time.Second {
-			t.Errorf("%v ended with %d after %s", verb, code, time.Since(began))
+		if fastest > 3*time.Second {
+			t.Errorf("%v ended after %s", verb, fastest)
 		}
 	}
 }
@@ -288,7 +296,11 @@ func TestNamesAreCompletedFromTheBroker(t *testing.T) {
 	s := startShell(t)
 	s.ok("topic", "create", "orders", "payments")
 	for line, want := range map[string]string{"topic describe ": "orders\npayments\n", "topic delete orders ": "payments\n", "consume p": "payments\n"} {
-		if out, _, _ := s.verb("", append([]string{"__complete"}, strings.Split(line, " ")...)...); !strings.HasPrefix(out, want+":") {
+		var out string
+		for tries := 0; tries < 5 && !strings.HasPrefix(out, want+":"); tries++ { // Tab waits for two seconds only, which a busy machine may take
+			out, _, _ = s.verb("", append([]string{"__complete"}, strings.Split(line, " ")...)...)
+		}
+		if !strings.HasPrefix(out, want+":") {
 			t.Errorf("%q completes to %q; want %q", line, out, want)
 		}
 	}
@@ -298,8 +310,13 @@ func TestNamesAreCompletedFromTheBroker(t *testing.T) {
 	}
 	defer func() { _ = l.Close() }()
 	s.broker = l.Addr().String()
-	began := time.Now()
-	if s.verb("", "__complete", "topic", "describe", ""); time.Since(began) > 8*time.Second {
-		t.Errorf("it took %s", time.Since(began))
+	fastest := patience
+	for tries := 0; tries < 5 && fastest > 8*time.Second; tries++ {
+		began := time.Now()
+		s.verb("", "__complete", "topic", "describe", "")
+		fastest = min(fastest, time.Since(began))
+	}
+	if fastest > 8*time.Second { // without a bound of its own it is ten every time
+		t.Errorf("it took %s", fastest)
 	}
 }
