@@ -274,10 +274,14 @@ func (o *options) run(cmd *cobra.Command, w workload.Workload, notes []string) e
 		}
 	}
 	if err2 := o.out.Print(cmd.OutOrStdout(), res, func(t *cli.Table) {
-		if !screen.live || !cli.IsTerminal(os.Stdout) { // there they are still to be seen above
-			heading(t, res)
+		terminal, width := cli.IsTerminal(os.Stdout), 0
+		if terminal {
+			width = cli.Columns(os.Stdout)
 		}
-		summary(t, res, paths)
+		if !terminal || !cli.IsTerminal(os.Stderr) { // else it is still to be seen above
+			heading(t, res, width)
+		}
+		summary(t, res, paths, width)
 	}); err2 != nil {
 		return err2
 	}

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"strings"
 	"sync"
@@ -12,42 +13,65 @@ import (
 	"github.com/penstock/penstock/cmd/penstock/cli"
 )
 
-// screen shows a run: on a terminal one line that is written again each second, else a
+// screen shows a run: on a terminal a few lines that are written again each second, else a
 // line for each. It writes to stderr, for what comes of the run goes to stdout.
 type screen struct {
-	f       *os.File
+	w       io.Writer
+	columns func() int
 	live    bool
 	color   bool
 	mu      sync.Mutex
-	open    bool // a line that will be written over is on the terminal
-	w       *workload.Workload
-	local   bool
+	drawn   int // lines on the terminal that will be written over
+	load    *workload.Workload
 	watched bool
-	rates   []float64
+	whole   time.Duration // of the load, warm-up included
+	errors  int64         // so far
+	out, in []float64     // rates so far, of records sent and read
 }
 
 func newScreen(f *os.File, plain bool) *screen {
 	live := !plain && cli.IsTerminal(f) && os.Getenv("TERM") != "dumb"
-	return &screen{f: f, live: live, color: cli.Color(f)}
+	return &screen{w: f, columns: func() int { return cli.Columns(f) }, live: live, color: cli.Color(f)}
 }
 
-const eraseLine = "\r\x1b[K"
+// What a terminal is told: to go up some lines, and to forget a line's rest or all below.
+const (
+	upLines   = "\x1b[%dA"
+	eraseLine = "\x1b[K"
+	eraseDown = "\r\x1b[J"
+)
 
-// line writes a line that stays; draw one that is written over.
+// line writes a line that stays.
 func (s *screen) line(text string) {
-	if s.open {
-		fmt.Fprint(s.f, eraseLine)
-		s.open = false
-	}
-	fmt.Fprintln(s.f, text)
+	s.erase()
+	fmt.Fprintln(s.w, text)
 }
 
-func (s *screen) draw(text string) {
-	if r, most := []rune(text), cli.Columns(s.f)-1; len(r) > most && most > 0 {
-		text = string(r[:most])
+// draw writes lines that are written over by what comes next. None is longer than the
+// terminal is wide: one that goes on in the next row could not be written over.
+func (s *screen) draw(lines ...string) {
+	var b strings.Builder
+	if s.drawn > 0 {
+		fmt.Fprintf(&b, upLines, s.drawn)
 	}
-	fmt.Fprint(s.f, eraseLine+text)
-	s.open = true
+	b.WriteByte('\r')
+	for _, l := range lines {
+		if r, most := []rune(l), s.columns()-1; len(r) > most {
+			l = string(r[:most])
+		}
+		b.WriteString(l + eraseLine + "\r\n")
+	}
+	b.WriteString(eraseDown)
+	s.drawn = len(lines)
+	fmt.Fprint(s.w, b.String())
+}
+
+// erase takes away what was drawn.
+func (s *screen) erase() {
+	if s.drawn > 0 {
+		fmt.Fprintf(s.w, upLines+eraseDown, s.drawn)
+		s.drawn = 0
+	}
 }
 
 func (s *screen) say(text string) {
@@ -71,11 +95,36 @@ func (s *screen) bold(text string) string {
 func (s *screen) begin(r *result.Result) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.w, s.local, s.watched = &r.Workload, r.SameHost, r.Target.PID != 0
+	s.load, s.watched = &r.Workload, r.Target.PID != 0
+	s.whole = time.Duration(r.Workload.Warmup + r.Workload.Duration)
+	width := 0
+	if s.live {
+		width = s.columns()
+	}
 	for _, l := range head(r) {
-		name, rest, _ := strings.Cut(l, " ")
+		name, rest, _ := strings.Cut(wrap(l, width, 8), " ")
 		s.line(s.bold(name) + " " + rest)
 	}
+	if s.live {
+		s.line("")
+	}
+}
+
+// wrap breaks a text between its words into lines of less than width runes, those after
+// the first indented. Width 0 leaves it as it is.
+func wrap(text string, width, indent int) string {
+	var out strings.Builder
+	at, gap := 0, ""
+	for i, word := range strings.SplitAfter(text, " ") {
+		whole, bare := len([]rune(word)), strings.TrimRight(word, " ")
+		n := len([]rune(bare))
+		if i > 0 && width > 2*indent && at+n >= width {
+			gap, at = "\n"+strings.Repeat(" ", indent), indent
+		}
+		out.WriteString(gap + bare)
+		at, gap = at+whole, word[len(bare):]
+	}
+	return out.String() + gap
 }
 
 // head is the lines that say what a run is.
@@ -130,51 +179,94 @@ func count(n int, what string) string {
 func (s *screen) second(v result.Second) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	text := s.text(v)
+	s.errors += v.Errors
+	s.out, s.in = append(s.out, float64(v.Produced)/v.Seconds), append(s.in, float64(v.Consumed)/v.Seconds)
 	if s.live {
-		s.draw(text)
+		s.draw(s.block(v)...)
 		return
 	}
-	s.line(text)
+	s.line(s.text(v))
 }
 
+// clock is minutes and seconds.
+func clock(d time.Duration) string {
+	d = d.Round(time.Second)
+	return fmt.Sprintf("%02d:%02d", int(d.Minutes()), int(d.Seconds())%60)
+}
+
+// block is an interval as the lines of the live screen, which a terminal of 80 columns holds.
+func (s *screen) block(v result.Second) []string {
+	at := min(time.Duration(v.At*float64(time.Second)), s.whole)
+	phase := "measured"
+	if v.Warm {
+		phase = "warm-up, not counted"
+	}
+	out := []string{fmt.Sprintf(" %s of %s  %s; Ctrl-C ends it with a report", clock(at), clock(s.whole), phase)}
+	flow := func(name string, records, size int64, rates []float64) {
+		out = append(out, fmt.Sprintf(" %-9s%-16s%-14s%s", name, result.Count(float64(records)/v.Seconds)+" rec/s", fmt.Sprintf("%.1f MB/s", float64(size)/v.Seconds/1e6), spark(rates)))
+	}
+	if s.load.Produces() {
+		flow("sent", v.Produced, v.ProducedB, s.out)
+	}
+	if s.load.Consumes() {
+		flow("read", v.Consumed, v.ConsumedB, s.in)
+	}
+	latency := "nothing answered"
+	if v.Max > 0 {
+		latency = percentiles(v) + "  in this second"
+	}
+	out = append(out, fmt.Sprintf(" %-9s%s", "latency", latency))
+	last := fmt.Sprintf(" %-9s%d", "errors", s.errors)
+	if s.backlogged() {
+		last += "   backlog " + result.Count(float64(v.Backlog))
+	}
+	return append(out, last+s.cpu(v, "   "))
+}
+
+func percentiles(v result.Second) string {
+	return fmt.Sprintf("p50 %s  p99 %s  p99.9 %s  max %s", result.Duration(float64(v.P50)), result.Duration(float64(v.P99)), result.Duration(float64(v.P999)), result.Duration(float64(v.Max)))
+}
+
+// backlogged says whether there is something that can be due and not done.
+func (s *screen) backlogged() bool { return s.load.Open() || s.load.Kind == workload.EndToEnd }
+
+func (s *screen) cpu(v result.Second, gap string) string {
+	text := fmt.Sprintf("%sclient cpu %.0f%%", gap, 100*v.LoadCPU)
+	if s.watched {
+		text += fmt.Sprintf("%sbroker cpu %.0f%%", gap, 100*v.BrokerCPU)
+	}
+	return text
+}
+
+// text is an interval in one line.
 func (s *screen) text(v result.Second) string {
 	records, size := v.Produced, v.ProducedB
-	if s.w.Kind == workload.Consume {
+	if s.load.Kind == workload.Consume {
 		records, size = v.Consumed, v.ConsumedB
 	}
-	rate := float64(records) / v.Seconds
-	s.rates = append(s.rates, rate)
-	at := time.Duration(v.At * float64(time.Second)).Round(time.Second)
-	text := fmt.Sprintf(" %02d:%02d  %s rec/s  %.1f MB/s", int(at.Minutes()), int(at.Seconds())%60, result.Count(rate), float64(size)/v.Seconds/1e6)
-	if s.w.Kind == workload.EndToEnd || s.w.Kind == workload.Mixed {
+	text := fmt.Sprintf(" %s  %s rec/s  %.1f MB/s", clock(time.Duration(v.At*float64(time.Second))), result.Count(float64(records)/v.Seconds), float64(size)/v.Seconds/1e6)
+	if s.load.Kind == workload.EndToEnd || s.load.Kind == workload.Mixed {
 		text += fmt.Sprintf("  in %s rec/s", result.Count(float64(v.Consumed)/v.Seconds))
 	}
 	if v.Max > 0 {
-		text += fmt.Sprintf("  p50 %s  p99 %s  p99.9 %s  max %s", result.Duration(float64(v.P50)), result.Duration(float64(v.P99)), result.Duration(float64(v.P999)), result.Duration(float64(v.Max)))
+		text += "  " + percentiles(v)
 	} else {
 		text += "  nothing answered"
 	}
 	text += fmt.Sprintf("  err %d", v.Errors)
-	if s.w.Open() || s.w.Kind == workload.EndToEnd {
+	if s.backlogged() {
 		text += fmt.Sprintf("  backlog %s", result.Count(float64(v.Backlog)))
 	}
-	text += fmt.Sprintf("  client cpu %.0f%%", 100*v.LoadCPU)
-	if s.watched {
-		text += fmt.Sprintf("  broker cpu %.0f%%", 100*v.BrokerCPU)
-	}
+	text += s.cpu(v, "  ")
 	if v.Warm {
 		text += "  warm-up"
-	}
-	if s.live {
-		text += "  " + spark(s.rates)
 	}
 	return text
 }
 
 // spark draws the last values as bars.
 func spark(v []float64) string {
-	const width = 20
+	const width = 30
 	bars := []rune("▁▂▃▄▅▆▇█")
 	v = v[max(len(v)-width, 0):]
 	most := 0.0
@@ -192,26 +284,23 @@ func spark(v []float64) string {
 	return string(out)
 }
 
-// end leaves the terminal with a whole line.
+// end leaves the terminal as if nothing had been drawn.
 func (s *screen) end() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.open {
-		fmt.Fprint(s.f, eraseLine)
-		s.open = false
-	}
+	s.erase()
 }
 
 // heading is what was measured.
-func heading(t *cli.Table, r *result.Result) {
+func heading(t *cli.Table, r *result.Result, width int) {
 	for _, l := range head(r) {
-		t.Line("%s", l)
+		t.Line("%s", wrap(l, width, 8))
 	}
 	t.Line("")
 }
 
-// summary is a result for a person.
-func summary(t *cli.Table, r *result.Result, paths []string) {
+// summary is a result for a person, in lines of less than width if that is not 0.
+func summary(t *cli.Table, r *result.Result, paths []string, width int) {
 	warm := ""
 	if w := time.Duration(r.Workload.Warmup); w > 0 {
 		warm = fmt.Sprintf(" after %s of warm-up", w)
@@ -230,11 +319,12 @@ func summary(t *cli.Table, r *result.Result, paths []string) {
 		t.Row(" "+f.name, result.Count(f.RecordsS)+" records/s", fmt.Sprintf("%.1f MB/s", f.BytesS/1e6), fmt.Sprintf("%d records in %d requests", f.Records, f.Requests), fmt.Sprintf("%d errors", f.Errors))
 	}
 	t.Line("")
-	from := "from the intended send time"
+	from := "open loop: it counts from the intended send time, so a stall counts for all that it delayed"
 	if r.Loop == "closed" {
-		from = "from the send; closed loop: what waited for room is not in it"
+		from = "closed loop: it counts from the send, so what waited for room is not in it"
 	}
-	t.Row(" latency", "p50", "p90", "p99", "p99.9", "p99.99", "max", from)
+	t.Line("%s", wrap(" latency   "+from, width, 11))
+	t.Row("", "p50", "p90", "p99", "p99.9", "p99.99", "max")
 	for _, l := range r.Latencies {
 		row := []any{" " + l.Name}
 		for _, v := range []int64{l.P50, l.P90, l.P99, l.P999, l.P4, l.Max} {
@@ -251,12 +341,12 @@ func summary(t *cli.Table, r *result.Result, paths []string) {
 	usage("client", &r.Load)
 	usage("broker", r.Broker)
 	for _, a := range r.Asserted {
-		t.Line(" assert   %s: %s (%s)", a.Text, map[bool]string{true: "holds", false: "does not hold"}[a.Held], a.Got)
+		t.Line(" assert    %s: %s (%s)", a.Text, map[bool]string{true: "holds", false: "does not hold"}[a.Held], a.Got)
 	}
 	for _, n := range r.Notes {
-		t.Line(" note     %s", n)
+		t.Line("%s", wrap(" note      "+n, width, 11))
 	}
 	for _, p := range paths {
-		t.Line(" saved    %s", p)
+		t.Line(" saved     %s", p)
 	}
 }
