@@ -35,8 +35,9 @@ done, each failure is one line on stderr, and the code is 1.
 
 const environmentHelp = `These variables are read:
 
-  PENSTOCK_BROKERS   brokers of all verbs that talk to one, host:port,… (as --brokers)
-  PENSTOCK_…         the settings of serve (penstock serve --help)
+  PENSTOCK_BROKERS   brokers of all verbs that talk to one, host:port,... (as --brokers)
+  PENSTOCK_ADMIN     the admin port, of serve and for top (as --admin)
+  PENSTOCK_...       the settings of serve (penstock serve --help)
   COLUMNS            how wide a help page may be
   NO_COLOR           no colours; TERM=dumb too
   CLICOLOR_FORCE     colours even where the output is no terminal

@@ -46,6 +46,7 @@ Kafka protocol and nothing else, so they serve any Kafka broker (--brokers).`,
 	all = append(all, records.Commands()...)
 	all = append(all, helpTopics()...)
 	cli.Group(root, all...)
+	root.Flags().BoolP("version", "v", false, "print the version, in one line")
 	f := newFacts()
 	root.Version = f.title()
 	root.SetVersionTemplate("{{.Version}}\n")

@@ -104,6 +104,9 @@ func startShell(t *testing.T) shell {
 
 func TestTopicVerbs(t *testing.T) {
 	s := startShell(t)
+	if out, talk, code := s.verb("", "topic", "list"); code != 0 || table(out) != "NAME PARTITIONS REPLICAS RECORDS SIZE" || !strings.Contains(talk, "no topics yet; penstock topic create") {
+		t.Errorf("no topics: %d %q %q", code, out, talk)
+	}
 	s.table("NAME STATUS PARTITIONS REPLICAS\norders created 3 1\npayments created 3 1", "topic", "create", "orders", "payments", "-p", "3", "-c", "retention.ms=86400000")
 	s.refuses(cli.ExitFailed, "TOPIC_ALREADY_EXISTS", "topic", "create", "orders")
 	s.table("orders exists - -", "topic", "create", "orders", "--if-not-exists")
@@ -116,7 +119,8 @@ func TestTopicVerbs(t *testing.T) {
 	s.table("SETTING VALUE ORIGIN\nretention.ms 86400000 topic", "topic", "describe", "orders", "-c")
 	s.refuses(cli.ExitFailed, "did you mean orders?", "topic", "describe", "ordrs")
 
-	s.table("TOPIC SETTING BEFORE AFTER\norders retention.ms 86400000 60000\norders partitions 3 4", "topic", "alter", "orders", "-s", "retention.ms=60000", "--partitions", "4")
+	s.table("TOPIC SETTING BEFORE AFTER\norders retention.ms 86400000 60000\norders partitions 3 4", "topic", "alter", "orders", "-c", "retention.ms=60000", "--partitions", "4")
+	s.table("orders segment.ms 604800000 70000\norders segment.bytes 1073741824 1048576", "topic", "alter", "orders", "-s", "segment.ms=70000", "-c", "segment.bytes=1048576")
 	s.table("orders retention.ms 60000 604800000", "topic", "alter", "orders", "--delete-config", "retention.ms", "--dry-run")
 	s.table("retention.ms 60000 topic", "topic", "describe", "orders", "-c")
 	s.refuses(cli.ExitFailed, "only grow", "topic", "alter", "orders", "-p", "2")
@@ -139,11 +143,14 @@ func TestTopicVerbs(t *testing.T) {
 		t.Errorf("%+v", topics)
 	}
 	s.table("NAME STATUS\npayments deleted", "topic", "delete", "pay*")
+	if out, talk, code := s.verb("", "topic", "delete", "payments"); code != cli.ExitFailed || out != "" || !strings.Contains(talk, `there is no topic "payments"`) {
+		t.Errorf("a topic that is gone: %d %q %q", code, out, talk)
+	}
 	s.refuses(cli.ExitFailed, `nothing fits "pay*"`, "topic", "delete", "pay*")
 	if out := s.ok("topic", "delete", "-o", "jsonl", "--if-exists", "payments"); out != "" {
 		t.Errorf("%q", out)
 	}
-	s.refuses(cli.ExitUnreachable, "no broker answers at 127.0.0.1:1", "topic", "list", "-b", "127.0.0.1:1")
+	s.refuses(cli.ExitUnreachable, "no broker answers at 127.0.0.1:1: connect: connection refused; start one", "topic", "list", "-b", "127.0.0.1:1")
 }
 
 func TestGroupVerbs(t *testing.T) {

@@ -49,8 +49,10 @@ func versionCommand() *cobra.Command {
 			a.Level = verbs.KafkaLevel(highest)
 			return out.Print(cmd.OutOrStdout(), a, func(t *cli.Table) {
 				t.Line("%s", f.title())
-				if out.Wide() {
-					t.Line("Kafka's APIs as of %s", a.Level)
+				if !out.Wide() {
+					t.Line("speaks the protocol of Kafka %s: %d APIs (-o wide lists them)", a.Level, len(a.APIs))
+				} else {
+					t.Line("speaks the protocol of Kafka %s:", a.Level)
 					t.Row("KEY", "API", "FROM", "TO")
 					for _, api := range a.APIs {
 						t.Row(api.Key, api.Name, api.Min, api.Max)

@@ -2,7 +2,9 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net"
 	"os"
 	"strings"
 	"time"
@@ -38,7 +40,8 @@ func (c *Conn) Flags(cmd *cobra.Command) {
 		def = v
 	}
 	f := cmd.Flags()
-	f.StringSliceVarP(&c.Brokers, "brokers", "b", strings.Split(def, ","), "brokers to begin with, `host:port,…` ("+BrokersVariable+")")
+	f.StringSliceVarP(&c.Brokers, "brokers", "b", strings.Split(def, ","), "brokers to begin with, `host:port,...` ("+BrokersVariable+")")
+	f.Lookup("brokers").DefValue = def // without the brackets of a list
 	f.DurationVar(&c.Timeout, "timeout", 10*time.Second, "give up after so long")
 	f.StringArrayVarP(&c.options, "option", "X", nil, "a client property as kcat and Java name it, `key=value` (repeatable)")
 	f.StringVar(&c.file, "client-config", "", "`file` of client properties")
@@ -106,6 +109,10 @@ func (c *Conn) Unreachable(err error) error {
 		return err
 	}
 	at := strings.Join(c.seeds(), ", ")
+	var op *net.OpError
+	if errors.As(err, &op) && op.Op == "dial" && op.Addr != nil && op.Addr.String() == at {
+		err = op.Err // the address is said already
+	}
 	return Fail(ExitUnreachable, "no broker answers at %s: %w; start one with penstock serve, or name another with --brokers (penstock doctor %s looks closer)", at, err, c.seeds()[0])
 }
 

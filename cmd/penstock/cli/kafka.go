@@ -14,8 +14,8 @@ var refusals = map[int16]struct{ why, next string }{
 	kerr.UnknownTopicOrPartition.Code:   {"there is no such topic or partition", "penstock topic list shows those that exist"},
 	kerr.UnknownTopicID.Code:            {"the topic has been deleted", "penstock topic list shows those that exist"},
 	kerr.TopicAlreadyExists.Code:        {"the topic exists already", "penstock topic describe shows it; --if-not-exists makes this no error"},
-	kerr.InvalidTopicException.Code:     {"the name is not valid", "a name has 1 to 249 of the characters a-z, A-Z, 0-9, . _ -"},
-	kerr.InvalidPartitions.Code:         {"the number of partitions is not possible", "it can only grow; penstock topic describe shows what it is"},
+	kerr.InvalidTopicException.Code:     {"the name is not valid: it has 1 to 249 of the characters a-z, A-Z, 0-9, . _ -", "choose another name"},
+	kerr.InvalidPartitions.Code:         {"the number of partitions is not possible: it can only grow", "penstock topic describe shows what it is"},
 	kerr.InvalidReplicationFactor.Code:  {"the number of replicas is not possible", "it is at most the number of brokers; leave --replicas out for the broker's default"},
 	kerr.InvalidConfig.Code:             {"a setting is not valid", "penstock topic describe -o wide lists the settings with their values"},
 	kerr.OffsetOutOfRange.Code:          {"the partition has no such offset", "penstock topic describe shows the range"},
@@ -42,7 +42,10 @@ func Refusal(err error, message string) error {
 		return err
 	}
 	r, known := refusals[k.Code]
-	why, next := strings.TrimSuffix(strings.TrimSpace(message), "."), ""
+	why, next := strings.TrimSpace(message), ""
+	if !strings.HasSuffix(why, "..") { // which is a word of its own, of names that are not valid
+		why = strings.TrimSuffix(why, ".")
+	}
 	if why == "" || why == k.Message {
 		if why = r.why; !known {
 			why = strings.TrimSuffix(k.Description, ".")

@@ -16,6 +16,7 @@ func TestRefusalsSayWhatWhyAndWhatNext(t *testing.T) {
 	}{
 		{kerr.UnknownTopicOrPartition, "", "there is no such topic or partition (UNKNOWN_TOPIC_OR_PARTITION); penstock topic list shows those that exist"},
 		{kerr.InvalidConfig, "Unknown topic config name: x.", "Unknown topic config name: x (INVALID_CONFIG); penstock topic describe"},
+		{kerr.InvalidTopicException, "not . or ..", "not . or .. (INVALID_TOPIC_EXCEPTION); choose another name"},
 		{kerr.BrokerNotAvailable, "", "The broker is not available (BROKER_NOT_AVAILABLE)"},
 	} {
 		got := Refusal(c.err, c.message)

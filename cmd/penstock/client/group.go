@@ -59,7 +59,7 @@ func groupListCommand() *cobra.Command {
 				for _, d := range found {
 					rows = append(rows, d.groupSummary)
 				}
-				return v.tell(cmd, rows, failed, func(t *cli.Table) { groupTable(t, rows, v.Wide()) })
+				return v.tellList(cmd, rows, len(rows), len(args), "no groups yet; penstock consume TOPIC -g NAME reads as a member of one", failed, func(t *cli.Table) { groupTable(t, rows, v.Wide()) })
 			})
 		},
 	}

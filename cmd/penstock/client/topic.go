@@ -61,7 +61,7 @@ transactions have left out still counts. SIZE is that of one replica of each par
 				if err != nil {
 					return err
 				}
-				return v.tell(cmd, rows, missing, func(t *cli.Table) { topicTable(t, rows, v.Wide()) })
+				return v.tellList(cmd, rows, len(rows), len(args), "no topics yet; penstock topic create NAME makes one", missing, func(t *cli.Table) { topicTable(t, rows, v.Wide()) })
 			})
 		},
 	}

@@ -31,7 +31,7 @@ type alteredTopic struct {
 
 func topicAlterCommand() *cobra.Command {
 	v := &verb{}
-	var set, unset, add, subtract []string
+	var set, config, unset, add, subtract []string
 	var a alteration
 	var regex bool
 	cmd := &cobra.Command{
@@ -49,7 +49,7 @@ and as it is.`,
 		ValidArgsFunction: v.CompleteTopics,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var err error
-			if a.configs, err = keyValues(set); err != nil {
+			if a.configs, err = keyValues(append(set, config...)); err != nil {
 				return err
 			}
 			for op, given := range map[kadm.IncrementalOp][]string{kadm.AppendConfig: add, kadm.SubtractConfig: subtract} {
@@ -83,6 +83,7 @@ and as it is.`,
 	}
 	f := cmd.Flags()
 	f.StringArrayVarP(&set, "set", "s", nil, "a setting, `key=value` (repeatable)")
+	f.StringArrayVarP(&config, "config", "c", nil, "the same, as topic create has it, `key=value`")
 	f.StringArrayVar(&unset, "delete", nil, "the `key` of a setting that goes back to its default (repeatable)")
 	f.StringArrayVar(&add, "append", nil, "add a value to a list, `key=value` (repeatable)")
 	f.StringArrayVar(&subtract, "subtract", nil, "take a value out of a list, `key=value` (repeatable)")
@@ -90,9 +91,10 @@ and as it is.`,
 	f.BoolVarP(&a.dry, "dry-run", "d", false, "only ask the broker whether it would")
 	f.BoolVarP(&regex, "regex", "r", false, "the names are regular expressions")
 	v.flags(cmd)
-	alias(cmd, map[string]string{"config": "set", "add-config": "set", "delete-config": "delete"})
-	_ = cmd.RegisterFlagCompletionFunc("set", completeKeys("="))   // the flags are there
-	_ = cmd.RegisterFlagCompletionFunc("delete", completeKeys("")) // likewise
+	alias(cmd, map[string]string{"add-config": "set", "delete-config": "delete"})
+	_ = cmd.RegisterFlagCompletionFunc("set", completeKeys("="))    // the flags are there
+	_ = cmd.RegisterFlagCompletionFunc("config", completeKeys("=")) // likewise
+	_ = cmd.RegisterFlagCompletionFunc("delete", completeKeys(""))  // likewise
 	return cmd
 }
 
@@ -135,7 +137,7 @@ func (a *alteration) alterConfigs(ctx context.Context, adm *kadm.Client, topic s
 	}
 	answer, err := alter(ctx, a.configs, topic)
 	if err == nil && len(answer) == 1 {
-		err = cli.Refusal(answer[0].Err, answer[0].ErrMessage)
+		err = nearestKey(answer[0].Err, answer[0].ErrMessage, a.configs)
 	}
 	after := before
 	if err == nil && !a.dry {

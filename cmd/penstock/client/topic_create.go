@@ -60,7 +60,7 @@ func topicCreateCommand() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				rows, failed := created(answer, args, ifNotExists, dry)
+				rows, failed := created(answer, args, set, ifNotExists, dry)
 				return v.tell(cmd, rows, failed, func(t *cli.Table) { createdTable(t, rows, v.Wide()) })
 			})
 		},
@@ -112,7 +112,7 @@ func keyValues(given []string) ([]kadm.AlterConfig, error) {
 	return out, nil
 }
 
-func created(answer kadm.CreateTopicResponses, names []string, ifNotExists, dry bool) ([]createdTopic, []error) {
+func created(answer kadm.CreateTopicResponses, names []string, set []kadm.AlterConfig, ifNotExists, dry bool) ([]createdTopic, []error) {
 	rows, failed := []createdTopic{}, []error(nil)
 	for _, name := range names {
 		r, ok := answer[name]
@@ -124,7 +124,7 @@ func created(answer kadm.CreateTopicResponses, names []string, ifNotExists, dry 
 		case ifNotExists && errors.Is(r.Err, kerr.TopicAlreadyExists):
 			row = createdTopic{Name: name, Status: "exists"}
 		case r.Err != nil:
-			err := cli.Refusal(r.Err, r.ErrMessage)
+			err := nearestKey(r.Err, r.ErrMessage, set)
 			row = createdTopic{Name: name, Status: "failed", Error: err.Error(), Code: cli.Code(err)}
 			failed = append(failed, fmt.Errorf("create topic %s: %w", name, err))
 		case dry:

@@ -87,6 +87,9 @@ func appendError(errs []error, err error) []error {
 }
 
 func deletedTable(t *cli.Table, rows []deleted) {
+	if len(rows) == 0 {
+		return // what there is to say is an error
+	}
 	t.Row("NAME", "STATUS")
 	for _, r := range rows {
 		t.Row(r.Name, r.Status)

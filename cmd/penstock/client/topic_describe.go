@@ -266,12 +266,14 @@ func partitionTable(t *cli.Table, ps []partitionDetail, wide bool) {
 }
 
 func configTable(t *cli.Table, cs []configDetail, wide bool) {
-	t.Row("SETTING", "VALUE", "ORIGIN")
 	hidden := 0
-	for _, c := range cs {
+	for i, c := range cs {
 		if c.Origin == "default" && !wide {
 			hidden++
 			continue
+		}
+		if hidden == i {
+			t.Row("SETTING", "VALUE", "ORIGIN")
 		}
 		t.Row(c.Name, shown(c.Value, c.Sensitive), c.Origin)
 	}

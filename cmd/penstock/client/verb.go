@@ -67,6 +67,17 @@ func (v *verb) tell(cmd *cobra.Command, answer any, failed []error, text func(*c
 	return errors.Join(failed...)
 }
 
+// tellList is tell for a list, and says what to do about one that is empty as a whole.
+func (v *verb) tellList(cmd *cobra.Command, answer any, rows, wanted int, empty string, failed []error, text func(*cli.Table)) error {
+	if err := v.tell(cmd, answer, failed, text); err != nil {
+		return err
+	}
+	if rows == 0 && wanted == 0 && v.Text() {
+		fmt.Fprintln(cmd.ErrOrStderr(), empty)
+	}
+	return nil
+}
+
 // topics are the topics that the names and patterns mean; those that do not exist become
 // errors that suggest the nearest. Without a name it is all of them.
 func topics(ctx context.Context, adm *kadm.Client, wanted []string, regex, internal bool) (kadm.TopicDetails, []error, error) {
