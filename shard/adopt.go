@@ -88,8 +88,8 @@ func (p *partition) replay(found *segment.Recovered, now int64) error {
 	}
 	from := own
 	if p.svc != nil {
-		p.svc.applied = max(service, start)
-		from = min(own, p.svc.applied)
+		core.Assert(start <= service && service <= own, "a service goes on above what the log's own folds hold")
+		p.svc.applied, from = service, service
 	}
 	if from >= p.log.End() || planted == staleFold && len(found.Blob) > 0 {
 		return nil
@@ -108,7 +108,7 @@ func (p *partition) replay(found *segment.Recovered, now int64) error {
 			p.producers.append(&h, h.Base, at, now)
 			p.epochs.append(h.Epoch, h.Base)
 		}
-		if p.svc != nil && h.Last() >= service {
+		if p.svc != nil {
 			p.svc.logic.Apply(b[:h.Size])
 			p.svc.applied = h.Last() + 1
 		}

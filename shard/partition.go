@@ -54,9 +54,8 @@ func (p *partition) refresh() {
 	w := &p.w
 	w.logStart, w.logEnd = p.log.Start(), p.log.End()
 	w.durable = max(p.log.Durable(), w.logStart) // what is gone is durably gone
-	w.highWatermark = max(w.highWatermark, w.logStart)
 	if w.synced && planted != earlyRead {
-		w.highWatermark = max(w.highWatermark, w.durable)
+		w.highWatermark = max(w.highWatermark, w.durable) // so it follows the log start too
 	} else {
 		w.highWatermark = w.logEnd
 	}
