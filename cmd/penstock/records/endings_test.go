@@ -162,6 +162,7 @@ func TestCtrlC(t *testing.T) {
 // TestTwoMembersShare has two members read a topic while it is written, and one of them
 // leave: each record is printed once.
 func TestTwoMembersShare(t *testing.T) {
+	t.Parallel()
 	topic(t, "share", 4)
 	var want []string
 	write := func(from, to int) {
@@ -211,6 +212,7 @@ func TestTwoMembersShare(t *testing.T) {
 
 // TestNewPartitionsAreFound follows a topic that grows.
 func TestNewPartitionsAreFound(t *testing.T) {
+	t.Parallel() // it waits for most of its time
 	topic(t, "grows", 1)
 	v := start(t, nil, "consume", "grows", "-o", "end", "-f", `%p %v\n`)
 	poll(t, "it follows", func() bool { // then its end is settled
@@ -229,6 +231,7 @@ func TestNewPartitionsAreFound(t *testing.T) {
 // TestABrokerThatFallsSilent stops a broker in the middle of a run: what was acknowledged
 // is counted, and the rest is told to be unknown.
 func TestABrokerThatFallsSilent(t *testing.T) {
+	t.Parallel() // it waits for most of its time
 	addr, p, stop, err := startBroker()
 	if err != nil {
 		t.Fatal(err)
@@ -239,7 +242,7 @@ func TestABrokerThatFallsSilent(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _, _ = r.Close(), w.Close() }()
-	v := start(t, r, "produce", "silent", "--brokers", addr, "--timeout", "1s", "-o", "jsonl")
+	v := start(t, r, "produce", "silent", "--brokers", addr, "--timeout", "5s", "-o", "jsonl")
 	if _, err := w.WriteString("one\ntwo\n"); err != nil {
 		t.Fatal(err)
 	}
@@ -251,7 +254,7 @@ func TestABrokerThatFallsSilent(t *testing.T) {
 		t.Fatal(err)
 	}
 	v.ends(1)
-	if !strings.Contains(v.err.String(), "no broker has answered for 1s: 2 records were acknowledged, 0 failed, and of 1 nothing is known") {
+	if !strings.Contains(v.err.String(), "no broker has answered for 5s: 2 records were acknowledged, 0 failed, and of 1 nothing is known") {
 		t.Errorf("%s", v.err.String())
 	}
 	_, talk := run(t, 69, "", "consume", "silent", "-e", "--brokers", addr, "--timeout", "1s")
