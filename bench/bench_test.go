@@ -39,6 +39,7 @@ func TestLoadsRunAgainstTheFloors(t *testing.T) {
 	b := &bench{Options: options(t), result: &Result{}}
 	b.dir = b.Dir
 	defer b.stop()
+	latencies := int64(0) // of all loads: a busy machine may have none in one of them
 	for _, size := range []int{1 << 10, 64 << 10, 1 << 20} {
 		for _, rate := range []float64{0, 200} {
 			p := load.Produce{Shape: b.shape("", 2, 4), Topic: "bench-0000", Partitions: 3, Acks: 1, RecordSize: 100, BatchSize: size}
@@ -47,7 +48,8 @@ func TestLoadsRunAgainstTheFloors(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			check(t, p.Shape, func() (sample, error) { return produceFloor(f, p, addr) })
+			s := check(t, p.Shape, func() (sample, error) { return produceFloor(f, p, addr) })
+			latencies += s.Latency.TotalCount()
 		}
 	}
 	path, err := b.file(4 << 20)
@@ -71,7 +73,11 @@ func TestLoadsRunAgainstTheFloors(t *testing.T) {
 			if n := s.Bytes / int64(size); s.Bytes%int64(size) != 0 || n > 2*s.Requests+16 || n < s.Requests/2-16 {
 				t.Errorf("%d requests of %d bytes: %d", s.Requests, size, s.Bytes)
 			}
+			latencies += s.Latency.TotalCount()
 		}
+	}
+	if latencies == 0 {
+		t.Error("no latency was measured")
 	}
 }
 
@@ -86,7 +92,7 @@ func check(t *testing.T, shape load.Shape, run func() (sample, error)) sample {
 		t.Errorf("%+v", s)
 	}
 	// A machine that is busy with something else may finish no request within what is measured.
-	if s.Requests > 0 && (s.CPU <= 0 || s.Latency.TotalCount() == 0 || s.Bytes > s.Total) {
+	if s.Requests > 0 && (s.CPU <= 0 || s.Bytes > s.Total) {
 		t.Errorf("%+v", s)
 	}
 	// What was due before the measurement may be made up for in it.
