@@ -293,10 +293,13 @@ func descriptors(t *testing.T) int {
 	return n
 }
 
+// patience is how long a test waits for what has to happen, on a machine that is busy.
+const patience = 60 * time.Second
+
 // await polls a condition.
 func await(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); !ok(); {
+	for end := time.Now().Add(patience); !ok(); {
 		if time.Now().After(end) {
 			t.Fatalf("in vain: %s", what)
 		}
@@ -337,7 +340,7 @@ func (s *server) dialWith(d *net.Dialer) *net.TCPConn {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	_ = c.SetDeadline(time.Now().Add(30 * time.Second))
+	_ = c.SetDeadline(time.Now().Add(2 * patience)) // of all that a test does with it
 	s.t.Cleanup(func() { _ = c.Close() })
 	return c.(*net.TCPConn)
 }

@@ -13,7 +13,7 @@ import (
 )
 
 func echo(c net.Conn) error {
-	_ = c.SetDeadline(time.Now().Add(10 * time.Second))
+	_ = c.SetDeadline(time.Now().Add(patience))
 	if _, err := c.Write(frame(opEcho, 1)); err != nil {
 		return err
 	}
@@ -105,7 +105,7 @@ func exhaust(t *testing.T) {
 				t.Fatal("the open connection is not served: ", err)
 			}
 		}
-		_ = late.SetDeadline(time.Now().Add(10 * time.Second))
+		_ = late.SetDeadline(time.Now().Add(patience))
 		if _, err := late.Read(make([]byte, 1)); err != io.EOF {
 			t.Error("the late client was not told: ", err)
 		}

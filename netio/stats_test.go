@@ -31,10 +31,12 @@ func TestBusyIsTheTimeInTurns(t *testing.T) {
 	if all := core.Mono() - begin; busy < 2*work || busy > all {
 		t.Errorf("busy for %v of %v, with two turns of %v", busy, all, work)
 	}
-	s.do(func() { before = s.l.stats.Busy })
 	const rest = 100 * time.Millisecond
-	<-time.After(rest) // that nothing happens can only be seen by waiting
-	s.do(func() { busy = s.l.stats.Busy - before })
+	for tries := 0; tries == 0 || busy > rest/4 && tries < 20; tries++ { // a busy machine may interrupt a turn
+		s.do(func() { before = s.l.stats.Busy })
+		<-time.After(rest) // that nothing happens can only be seen by waiting
+		s.do(func() { busy = s.l.stats.Busy - before })
+	}
 	if busy > rest/4 {
 		t.Errorf("busy for %v of %v at rest", busy, rest)
 	}
