@@ -106,6 +106,8 @@ func TestTheNthFailureOfEveryCallLosesNothingAcknowledged(t *testing.T) {
 func failNth(t *testing.T, op fakefs.Op, n int, durability core.Durability) bool {
 	r := rand.New(rand.NewPCG(uint64(n), 80))
 	g := newRig(t, r, fakefs.New(), durability, 3)
+	g.tune = func(c *segment.Config) { c.ArenaBytes, c.JournalBytes = 256<<10, 512<<10 } // it is copied whole each time
+	g.open()
 	g.fill(1, 30, 900)
 	if durability == core.Synced {
 		g.stop() // else the arena alone holds what was appended

@@ -279,6 +279,7 @@ func TestLogAgainstModel(t *testing.T) {
 	for seed := range uint64(60) {
 		d := core.Durability(seed % 3)
 		t.Run(fmt.Sprintf("%v/%d", d, seed), func(t *testing.T) {
+			t.Parallel()
 			r := rand.New(rand.NewPCG(seed, 1))
 			g := newRig(t, r, fakefs.New(), d, 1+int(seed%7))
 			for range 6 {
