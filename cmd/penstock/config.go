@@ -19,28 +19,74 @@ import (
 	"github.com/penstock/penstock/shard/kafka"
 )
 
-// value is one setting's text and where it came from.
+// value is one setting's text and where it came from: line is 0 unless that is the file.
 type value struct {
 	text, origin string
+	line         int
+}
+
+// faults are all that is wrong with a configuration, one line each: those of the file in the
+// order of its lines, then the others.
+type faults []fault
+
+type fault struct {
+	line int // of the file; 0 is elsewhere
+	err  error
+}
+
+func (f faults) Error() string {
+	var lines []string
+	for _, one := range f {
+		lines = append(lines, one.err.Error())
+	}
+	return strings.Join(lines, "\n")
+}
+
+// add takes an error, several that are joined as several.
+func (f *faults) add(line int, err error) {
+	var all interface{ Unwrap() []error }
+	switch {
+	case err == nil:
+	case errors.As(err, &all):
+		for _, e := range all.Unwrap() {
+			f.add(line, e)
+		}
+	default:
+		*f = append(*f, fault{line, err})
+	}
+}
+
+// orNil is the faults as an error, in order.
+func (f faults) orNil() error {
+	if len(f) == 0 {
+		return nil
+	}
+	slices.SortStableFunc(f, func(a, b fault) int {
+		if a.line == 0 || b.line == 0 {
+			return b.line - a.line
+		}
+		return a.line - b.line
+	})
+	return f
 }
 
 // loadConfig layers flags over the environment over the file over the defaults. flags
-// holds what was given on the command line, by setting name.
+// holds what was given on the command line, by setting name. The error is of type faults,
+// unless the file cannot be read at all.
 func loadConfig(file string, environ []string, flags map[string]string) (*config, map[string]value, error) {
 	values := make(map[string]value, len(settings))
 	for _, s := range settings {
-		values[s.name] = value{s.def, "default"}
+		values[s.name] = value{text: s.def, origin: "default"}
 	}
+	var wrong faults
 	if file != "" {
-		if err := readFile(file, values); err != nil {
+		if err := readFile(file, values, &wrong); err != nil {
 			return nil, nil, err
 		}
 	}
-	if err := readEnviron(environ, values); err != nil {
-		return nil, nil, err
-	}
+	wrong.add(0, readEnviron(environ, values))
 	for name, v := range flags {
-		values[name] = value{v, "flag"}
+		values[name] = value{text: v, origin: "flag"}
 	}
 	c := &config{Topic: map[string]string{}}
 	for _, s := range settings {
@@ -49,11 +95,19 @@ func loadConfig(file string, environ []string, flags map[string]string) (*config
 			continue // only what is set explicitly; the rest are core's defaults
 		}
 		if err := s.set(c, v.text); err != nil {
-			return nil, nil, fmt.Errorf("%s %w", place(s.name, v.origin), withoutName(err, s.name))
+			wrong.add(v.line, fmt.Errorf("%s %w", place(s.name, v.origin), withoutName(err, s.name)))
+			// What is looked at together shall not fail for the same again.
+			if delete(c.Topic, keyOf(s.name)); !strings.HasPrefix(s.name, topicSection) {
+				core.Assert(s.set(c, s.def) == nil, "a default is not valid")
+			}
 		}
 	}
+	wrong.add(0, c.check())
+	if err := wrong.orNil(); err != nil {
+		return nil, nil, err
+	}
 	c.Broker = brokerSettings(values)
-	return c, values, c.check()
+	return c, values, nil
 }
 
 // brokerSettings is what DescribeConfigs shows of the broker.
@@ -99,19 +153,20 @@ func withoutName(err error, name string) error {
 
 // check looks at what several settings mean together.
 func (c *config) check() error {
+	var wrong []error
 	if _, err := core.ParseTopicConfig(core.DefaultTopicConfig(), c.Topic); err != nil {
-		return fmt.Errorf("topic_defaults: %w", err)
+		wrong = append(wrong, fmt.Errorf("topic_defaults: %w", err))
 	}
 	if c.Checkpoint*3 > c.Journal {
-		return fmt.Errorf("checkpoint is at most a third of journal: %s of %s is more; make journal larger", formatSize(c.Checkpoint), formatSize(c.Journal))
+		wrong = append(wrong, fmt.Errorf("checkpoint is at most a third of journal: %s of %s is more; make journal larger", formatSize(c.Checkpoint), formatSize(c.Journal)))
 	}
 	if !loopback(c.Admin) {
-		return fmt.Errorf("admin is %s, but the admin port serves loopback only: there are no users yet", c.Admin)
+		wrong = append(wrong, fmt.Errorf("admin is %s, but the admin port serves loopback only: there are no users yet", c.Admin))
 	}
 	if !loopback(c.Kafka) && !c.Insecure {
-		return fmt.Errorf("kafka is %s, which others can reach, and nobody is authenticated yet: listen on 127.0.0.1, or say --insecure if the network is trusted", c.Kafka)
+		wrong = append(wrong, fmt.Errorf("kafka is %s, which others can reach, and nobody is authenticated yet: listen on 127.0.0.1, or say --insecure if the network is trusted", c.Kafka))
 	}
-	return nil
+	return errors.Join(wrong...)
 }
 
 func loopback(hostport string) bool {
@@ -132,12 +187,16 @@ func find(name string) *setting {
 	return nil
 }
 
-// readFile takes the keys of a YAML file. An unknown one is refused with its line and
-// the nearest name.
-func readFile(path string, values map[string]value) error {
+// readFile takes the keys of a YAML file. An unknown one is a fault with its line and the
+// nearest name; a file that is not YAML is an error.
+func readFile(path string, values map[string]value, wrong *faults) error {
 	b, err := os.ReadFile(path)
 	if err != nil {
-		return fmt.Errorf("read the configuration: %w", err)
+		hint := ""
+		if errors.Is(err, os.ErrNotExist) {
+			hint = "; penstock config init " + path + " writes one"
+		}
+		return fmt.Errorf("read the configuration: %w%s", err, hint)
 	}
 	f, err := parser.ParseBytes(b, 0)
 	if err != nil {
@@ -147,9 +206,7 @@ func readFile(path string, values map[string]value) error {
 		if doc.Body == nil {
 			continue
 		}
-		if err := readMapping(path, "", doc.Body, values); err != nil {
-			return err
-		}
+		readMapping(path, "", doc.Body, values, wrong)
 	}
 	return nil
 }
@@ -167,7 +224,7 @@ func syntaxError(path string, err error) error {
 	return fmt.Errorf("%s: bad YAML: %w", path, err)
 }
 
-func readMapping(path, section string, n ast.Node, values map[string]value) error {
+func readMapping(path, section string, n ast.Node, values map[string]value, wrong *faults) {
 	var pairs []*ast.MappingValueNode
 	switch m := n.(type) {
 	case *ast.MappingNode:
@@ -175,28 +232,27 @@ func readMapping(path, section string, n ast.Node, values map[string]value) erro
 	case *ast.MappingValueNode:
 		pairs = []*ast.MappingValueNode{m}
 	case *ast.NullNode:
-		return nil
 	default:
-		return fmt.Errorf("%s:%d: keys and values belong here, as in \"key: value\", not %q", path, n.GetToken().Position.Line, n.String())
+		line := n.GetToken().Position.Line
+		text, _, _ := strings.Cut(n.String(), "\n")
+		wrong.add(line, fmt.Errorf("%s:%d: keys and values belong here, as in \"key: value\", not %q", path, line, text))
 	}
 	for _, p := range pairs {
 		name := section + keyText(p.Key)
-		at := fmt.Sprintf("%s:%d", path, p.Key.GetToken().Position.Line)
-		if section == "" && (name+"/" == brokerSection || name+"/" == topicSection) {
-			if err := readMapping(path, name+"/", p.Value, values); err != nil {
-				return err
-			}
-			continue
+		line := p.Key.GetToken().Position.Line
+		at := fmt.Sprintf("%s:%d", path, line)
+		scalar, isScalar := p.Value.(ast.ScalarNode)
+		switch {
+		case section == "" && (name+"/" == brokerSection || name+"/" == topicSection):
+			readMapping(path, name+"/", p.Value, values, wrong)
+		case find(name) == nil:
+			wrong.add(line, fmt.Errorf("%s: the setting %q is not known%s", at, keyOf(name), hintKey(section, keyOf(name))))
+		case !isScalar || p.Value.Type() == ast.NullType:
+			wrong.add(line, fmt.Errorf("%s: %s takes one value", at, keyOf(name)))
+		default:
+			values[name] = value{scalar.GetToken().Value, at, line}
 		}
-		if find(name) == nil {
-			return fmt.Errorf("%s: the setting %q is not known%s", at, keyOf(name), hintKey(section, keyOf(name)))
-		}
-		if _, ok := p.Value.(ast.ScalarNode); !ok || p.Value.Type() == ast.NullType {
-			return fmt.Errorf("%s: %s takes one value", at, keyOf(name))
-		}
-		values[name] = value{p.Value.GetToken().Value, at}
 	}
-	return nil
 }
 
 // hintKey says of an unknown key where it belongs, or which one is near.
@@ -258,6 +314,7 @@ func readEnviron(environ []string, values map[string]value) error {
 		known = append(known, envName(s.name))
 	}
 	sort.Strings(environ)
+	var wrong []error
 	for _, kv := range environ {
 		k, v, _ := strings.Cut(kv, "=")
 		if !strings.HasPrefix(k, "PENSTOCK_") {
@@ -268,9 +325,10 @@ func readEnviron(environ []string, values map[string]value) error {
 			continue // it is for the other verbs
 		}
 		if !ok {
-			return fmt.Errorf("the environment variable %s sets nothing that is known%s", k, hintVariable(k, known))
+			wrong = append(wrong, fmt.Errorf("the environment variable %s sets nothing that is known%s", k, hintVariable(k, known)))
+			continue
 		}
-		values[name] = value{v, k}
+		values[name] = value{text: v, origin: k}
 	}
-	return nil
+	return errors.Join(wrong...)
 }

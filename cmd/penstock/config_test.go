@@ -1,10 +1,14 @@
 package main
 
 import (
+	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/penstock/penstock/cmd/penstock/cli"
 )
 
 func write(t *testing.T, text string) string {
@@ -95,5 +99,30 @@ func TestBadSettingsAreRefusedWithPlaceAndRemedy(t *testing.T) {
 	_, _, err := loadConfig("", []string{"PENSTOCK_SHARD=4"}, nil)
 	if err == nil || !strings.Contains(err.Error(), "did you mean PENSTOCK_SHARDS?") {
 		t.Errorf("unknown variable: %v", err)
+	}
+}
+
+// A person who corrects a file sees everything at once, in the order of its lines.
+func TestAllFaultsAreTold(t *testing.T) {
+	path := write(t, "shard: 4\nbroker:\n  num.partitions: abc\n  num.partitionz: 8\ntopic_defaults:\n  retention.ms: -7\njournal: 32MiB\nadmin: nowhere\ndata: [a]\n")
+	_, _, err := loadConfig(path, []string{"PENSTOCK_SHARD=3", "PENSTOCK_LOGS=text"}, map[string]string{"kafka": "0.0.0.0:9092"})
+	got := strings.Split(fmt.Sprint(err), "\n")
+	want := []string{":1: the setting \"shard\"", ":3: num.partitions is a whole number", ":4: the setting \"num.partitionz\"", ":6: retention.ms is", ":8: admin is", ":9: data takes one value",
+		"PENSTOCK_LOGS sets nothing", "PENSTOCK_SHARD sets nothing", "checkpoint is at most a third", "kafka is 0.0.0.0:9092"}
+	if len(got) != len(want) {
+		t.Fatalf("%d faults of %d:\n%v", len(got), len(want), err)
+	}
+	for i := range want {
+		if !strings.Contains(got[i], want[i]) {
+			t.Errorf("%q; want %q", got[i], want[i])
+		}
+	}
+	out, err := run(t, "config", "validate", path, "-o", "json")
+	var answer validated
+	if json.Unmarshal([]byte(out), &answer) != nil || cli.ExitCode(err) != cli.ExitConfig || answer.Valid || len(answer.Errors) != 7 {
+		t.Errorf("%v: %s", err, out)
+	}
+	if _, err := run(t, "config", "validate", path+"x"); err == nil || !strings.Contains(err.Error(), "penstock config init "+path+"x writes one") {
+		t.Errorf("a file that is not there: %v", err)
 	}
 }

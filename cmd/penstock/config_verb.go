@@ -114,9 +114,9 @@ func orQuotes(s string) string {
 
 // validated is the answer of config validate.
 type validated struct {
-	File  string `json:"file"`
-	Valid bool   `json:"valid"`
-	Error string `json:"error,omitempty"`
+	File   string   `json:"file"`
+	Valid  bool     `json:"valid"`
+	Errors []string `json:"errors"`
 }
 
 func configValidateCommand() *cobra.Command {
@@ -125,8 +125,9 @@ func configValidateCommand() *cobra.Command {
 		Use:     "validate FILE",
 		Aliases: []string{"check", "lint"},
 		Short:   "Check a configuration file without starting anything",
-		Long: `The file is read as serve would read it, with the environment and the flags over it. A fault
-is shown with its line, and an unknown name with the nearest one; the exit code is then 78.`,
+		Long: `The file is read as serve would read it, with the environment and the flags over it. Every
+fault is shown, with its line, and an unknown name with the nearest one; the exit code is
+then 78.`,
 		Example: `  penstock config validate penstock.yaml
   penstock config validate penstock.yaml -o json
   penstock config validate penstock.yaml && systemctl restart penstock`,
@@ -137,12 +138,12 @@ is shown with its line, and an unknown name with the nearest one; the exit code 
 			}
 			given.file = args[0]
 			_, _, err := given.load(cmd)
-			answer := validated{File: args[0], Valid: err == nil}
+			answer := validated{File: args[0], Valid: err == nil, Errors: []string{}}
 			if err != nil {
 				if cli.ExitCode(err) == cli.ExitUsage {
 					return err
 				}
-				if answer.Error = err.Error(); out.Text() {
+				if answer.Errors = strings.Split(err.Error(), "\n"); out.Text() {
 					return err
 				}
 				if e := out.Print(cmd.OutOrStdout(), answer, nil); e != nil {
@@ -179,7 +180,7 @@ file it goes to stdout; a file that exists is left alone unless --force says oth
 				}
 				values := map[string]value{}
 				for _, s := range settings {
-					values[s.name] = value{s.def, "default"}
+					values[s.name] = value{text: s.def, origin: "default"}
 				}
 				return out.Print(cmd.OutOrStdout(), shownSettings(values), nil)
 			}
