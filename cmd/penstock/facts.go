@@ -5,12 +5,15 @@ import (
 	"io"
 	"log/slog"
 	"net/netip"
+	"os"
 	"runtime"
 	"runtime/debug"
 	"strings"
 	"time"
 	"unicode/utf8"
 
+	"github.com/penstock/penstock/cmd/penstock/cli"
+	"github.com/penstock/penstock/cmd/penstock/top"
 	"github.com/penstock/penstock/segment"
 )
 
@@ -146,8 +149,23 @@ func (f *facts) banner(w io.Writer, width int) {
 	d := f.Durability
 	row("durability", d.Default, fmt.Sprintf("%s; fdatasync of 4 KiB takes %.2f ms here (worst of %d: %.2f ms)", durabilityWords[d.Default], d.SyncMs, d.SyncProbes, d.SyncWorst))
 	fmt.Fprintf(w, "ready in %d ms\n\n", f.ReadyMs)
-	at := reachable(f.Listeners[0].Address)
-	fmt.Fprintf(w, "  echo hello | kcat -b %s -t demo -P\n  kcat -b %s -t demo -C -o beginning -e\n\n", at, at)
+	fmt.Fprintf(w, "%s\n", f.next(os.Args[0]))
+}
+
+// next is what to try now, each a line that works as it stands in another terminal: with the
+// program as it was called, and the address if it is not the one that verbs begin with.
+func (f *facts) next(program string) string {
+	if strings.ContainsAny(program, " \t\"'\\$&|;()<>*?[`~#") {
+		program = "'" + strings.ReplaceAll(program, "'", `'\''`) + "'"
+	}
+	b, admin := "", ""
+	if at := reachable(f.Listeners[0].Address); at != cli.DefaultBroker {
+		b = " -b " + at
+	}
+	if f.Admin != top.DefaultAdmin {
+		admin = " --admin " + f.Admin
+	}
+	return fmt.Sprintf("  echo hello | %[1]s produce demo%[2]s\n  %[1]s consume demo -o start -e%[2]s\n  %[1]s top%[3]s\n", program, b, admin)
 }
 
 // reachable is where a client on this machine finds a listener.

@@ -299,7 +299,7 @@ func TestBanner(t *testing.T) {
 	dir, arena := t.TempDir(), memoryDir(t)
 	p := launch(t, small(dir, arena, "--log", "text", "--core-ports", "on", "--core-port", freePorts(t, 2))...)
 	poll(t, "the banner is out", func() bool {
-		return strings.Contains(p.said(), "kcat -b 127.0.0.1") && strings.Contains(p.said(), "-e\n")
+		return strings.Contains(p.said(), " top --admin ") && strings.HasSuffix(p.said(), "\n")
 	})
 	banner := p.said()
 	for _, want := range []string{
@@ -311,13 +311,23 @@ func TestBanner(t *testing.T) {
 		"security    off, loopback only",
 		"durability  synced", "waits for the disk's sync; fdatasync of 4 KiB takes ",
 		"ready in ",
-		"echo hello | kcat -b 127.0.0.1:", "-t demo -C -o beginning -e",
+		"  echo hello | " + os.Args[0] + " produce demo -b 127.0.0.1:",
 	} {
 		if !strings.Contains(banner, want) {
 			t.Errorf("%q is not in\n%s", want, banner)
 		}
 	}
 	t.Log("\n" + banner)
+	// What it says to try works as it stands, in a shell that knows nothing of the broker.
+	_, next, _ := strings.Cut(banner, "ready in ")
+	for i, want := range []string{"demo/0@0  1 record", "hello\n", "core  busy"} {
+		line := strings.Split(next, "\n")[2+i]
+		cmd := exec.Command("sh", "-c", line)
+		cmd.Env = append(os.Environ(), beBroker+"=1")
+		if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), want) {
+			t.Errorf("%s: %v: %s; want %q", line, err, out, want)
+		}
+	}
 	p.signal(syscall.SIGINT)
 	if code := p.ended(); code != 0 || !strings.Contains(p.said(), "everything is synced") {
 		t.Errorf("exit code %d: %s", code, p.said())
@@ -351,7 +361,7 @@ func TestBannerOnATerminal(t *testing.T) {
 	}
 	defer func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }()
 	var said []byte
-	for buf := make([]byte, 4096); !bytes.Contains(said, []byte("-o beginning -e")); {
+	for buf := make([]byte, 4096); !bytes.Contains(said, []byte(" top --admin 127.0.0.1:")); {
 		n, err := master.Read(buf)
 		if err != nil {
 			t.Fatal(err)
@@ -372,7 +382,8 @@ func TestBannerNarrow(t *testing.T) {
 	for _, width := range []int{40, 60, 80, 100} {
 		var b bytes.Buffer
 		f.banner(&b, width)
-		for _, line := range strings.Split(b.String(), "\n") {
+		facts, _, _ := strings.Cut(b.String(), "\n  echo hello") // what is to be copied stays whole
+		for _, line := range strings.Split(facts, "\n") {
 			if utf8.RuneCountInString(line) > max(width, 55) {
 				t.Errorf("%d columns: %q", width, line)
 			}
@@ -381,8 +392,14 @@ func TestBannerNarrow(t *testing.T) {
 			t.Errorf("%d columns: %s", width, b.String())
 		}
 	}
-	if !strings.Contains(wide.String(), "kcat -b 127.0.0.1:9092 ") {
-		t.Errorf("nobody reaches 0.0.0.0:\n%s", wide.String())
+	for address, want := range map[string]string{"0.0.0.0:9092": "demo\n", "0.0.0.0:9093": "demo -b 127.0.0.1:9093\n", "[::]:9092": "demo\n", "192.0.2.1:9092": "demo -b 192.0.2.1:9092\n"} {
+		f.Listeners[0].Address, f.Admin = address, "127.0.0.1:9644"
+		if got := f.next("bin/penstock"); !strings.HasPrefix(got, "  echo hello | bin/penstock produce "+want) || !strings.HasSuffix(got, " top\n") {
+			t.Errorf("%s: %s", address, got)
+		}
+	}
+	if got := f.next("/opt/it's/penstock"); !strings.Contains(got, `| '/opt/it'\''s/penstock' produce`) {
+		t.Error(got)
 	}
 }
 
