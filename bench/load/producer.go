@@ -38,6 +38,8 @@ type Wire struct {
 	stop    atomic.Bool
 	regroup atomic.Bool // a leader moved: the connections end and are made anew
 	until   atomic.Int64
+	stopped atomic.Int64 // when Stop was called
+	hurried atomic.Bool
 	mu      sync.Mutex
 	conns   map[net.Conn]bool
 }
@@ -45,8 +47,28 @@ type Wire struct {
 // Stop makes Run end soon: nothing more is asked, and what is under way is waited for.
 // What was due before and not sent counts as late until now.
 func (w *Wire) Stop() {
-	w.until.Store(time.Now().Add(w.Drain).UnixNano())
+	now := time.Now()
+	w.stopped.Store(now.UnixNano())
+	w.until.Store(now.Add(w.Drain).UnixNano())
+	if w.hurried.Load() {
+		w.until.Store(now.UnixNano())
+	}
 	w.stop.Store(true)
+	w.deadlines()
+}
+
+// Hurry makes what Stop waits for, or would wait for, count as lost.
+func (w *Wire) Hurry() {
+	w.hurried.Store(true)
+	w.until.Store(time.Now().UnixNano())
+	w.deadlines()
+}
+
+// deadlines sets that of Stop on all connections, if it was called.
+func (w *Wire) deadlines() {
+	if !w.stop.Load() {
+		return
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for c := range w.conns {
@@ -194,7 +216,7 @@ const lateMin = 50 * time.Millisecond
 // late counts what was due when it was stopped and has not been sent: its latency is at
 // least what it has waited. To leave it out would hide the stall that kept it.
 func (p *Producer) late() {
-	end := float64(p.until.Load() - int64(p.Drain) - p.Start.UnixNano())
+	end := float64(p.stopped.Load() - p.Start.UnixNano())
 	p.Meter.Lock()
 	defer p.Meter.Unlock()
 	for _, s := range p.slots {

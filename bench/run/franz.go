@@ -30,7 +30,9 @@ type franzProducer struct {
 	stop     atomic.Bool
 	ended    atomic.Bool
 	halted   chan struct{} // closed by Stop
-	room     chan struct{} // a place for each record that the client may hold
+	hurry    context.Context
+	cut      context.CancelFunc // ends hurry
+	room     chan struct{}      // a place for each record that the client may hold
 }
 
 // franzCounter counts what a client says of itself.
@@ -85,11 +87,9 @@ func (r *run) franzActors(ctx context.Context, from map[int]int64) error {
 		r.producers = append(r.producers, p)
 	}
 	for g := range w.Groups {
-		name := fmt.Sprintf("%s-group-%d", r.cluster.names[0], g)
-		if r.Topic != "" {
-			name = fmt.Sprintf("bench-%d-group-%d", time.Now().UnixNano(), g)
-		}
+		name := fmt.Sprintf("%sgroup-%d", r.cluster.stem, g)
 		r.groups = append(r.groups, name)
+		r.made()
 		var at kadm.Offsets // where it begins, for all members alike
 		for index, o := range from {
 			topic, p := r.cluster.Name(index)
@@ -143,6 +143,7 @@ func (r *run) franzProducer(i int) (*franzProducer, error) {
 	const franzBatchMin = 1 << 10 // franz-go takes no smaller bound
 	// The places are counted here and not by franz-go: to give up a record that waits for
 	// one, its context would have to end, and with that also records under way would fail.
+	p.hurry, p.cut = context.WithCancel(context.Background())
 	p.halted, p.room = make(chan struct{}), make(chan struct{}, max(2*w.InFlight*p.perBatch, 1000))
 	opts := append(r.franzOpts(p.count), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerBatchMaxBytes(int32(max(batchSize, franzBatchMin))),
 		kgo.ProducerBatchCompression(codecs[w.Compression]), kgo.RecordDeliveryTimeout(30*time.Second), kgo.ProducerLinger(0),
@@ -191,11 +192,11 @@ func (p *franzProducer) Run(context.Context) {
 		break // this record was not sent
 	}
 	end := time.Now()
-	drain, cancel := context.WithTimeout(context.Background(), p.r.Drain)
+	drain, cancel := context.WithTimeout(p.hurry, p.r.Drain)
 	defer cancel()
 	if err := p.client.Flush(drain); err != nil {
 		cancel()
-		abort, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		abort, cancel := context.WithTimeout(p.hurry, 5*time.Second)
 		defer cancel()
 		_ = p.client.AbortBufferedRecords(abort) // what is left ends with Close
 	}
@@ -251,6 +252,9 @@ func (p *franzProducer) Stop() {
 		close(p.halted)
 	}
 }
+
+// Hurry makes Run wait for nothing that is under way.
+func (p *franzProducer) Hurry() { p.cut() }
 
 // Over says whether Run has ended.
 func (p *franzProducer) Over() bool { return p.ended.Load() }
@@ -349,5 +353,6 @@ func (c *franzConsumer) Run(context.Context) {
 	}
 }
 
-// Stop ends Run.
-func (c *franzConsumer) Stop() { c.halt() }
+// Stop ends Run, which waits for nothing.
+func (c *franzConsumer) Stop()  { c.halt() }
+func (c *franzConsumer) Hurry() { c.halt() }

@@ -3,6 +3,7 @@ package run
 import (
 	"context"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -65,6 +66,12 @@ func (m *measure) play(ctx context.Context) {
 	// Ctrl-C is still counted.
 	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
+	defer m.onHurry(func() {
+		for _, a := range append(slices.Clone(m.producers), m.consumers...) {
+			a.Hurry()
+		}
+		cancel()
+	})()
 	m.start = time.Now().Add(startDelay)
 	m.launch(work, m.consumers)
 	m.launch(work, m.producers)
@@ -91,6 +98,11 @@ func (m *measure) play(ctx context.Context) {
 	go func() { m.running.Wait(); close(done) }()
 	select {
 	case <-done:
+	case <-m.Hurry: // who does not end now either, ends with the process
+		select {
+		case <-done:
+		case <-time.After(time.Second):
+		}
 	case <-time.After(m.Drain + 5*time.Second):
 		cancel()
 		<-done
@@ -267,7 +279,8 @@ func (m *measure) backlogNow() int64 {
 
 // arrive waits, once the producers have ended, until all that they produced has been read.
 func (m *measure) arrive() {
-	deadline := time.Now().Add(m.Drain)
+	began := time.Now()
+	deadline := began.Add(m.Drain)
 	readers := int64(max(m.Workload.Groups, 1))
 	var late load.Taken
 	for {
@@ -287,12 +300,16 @@ func (m *measure) arrive() {
 		if ended && m.seen.Consumed.Records >= m.seen.Produced.Records*readers || time.Now().After(deadline) {
 			break
 		}
-		time.Sleep(5 * time.Millisecond)
+		select {
+		case <-m.Hurry:
+			deadline = time.Now()
+		case <-time.After(5 * time.Millisecond):
+		}
 	}
 	m.stopAll(m.consumers)
 	m.last(late)
 	if missing := m.seen.Produced.Records*readers - m.seen.Consumed.Records; missing > 0 {
-		m.note("%d records that were acknowledged had not arrived %s after the end.", missing, m.Drain)
+		m.note("%d records that were acknowledged had not arrived %s after the end.", missing, time.Since(began).Round(100*time.Millisecond))
 	}
 }
 

@@ -7,10 +7,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/penstock/penstock/bench/load"
@@ -41,6 +43,8 @@ type Config struct {
 	Say        func(string)         // what goes on before and after the load
 	Begin      func(*result.Result) // once the target is known
 	Second     func(result.Second)  // each second
+	Hurry      <-chan struct{}      // once closed, nothing under way is waited for, and the topics are tried to be deleted for hurryMax
+	Made       func(left string)    // what would be left on the broker if the process ended here, with how to delete it; "": nothing
 }
 
 // Run makes the run. The measured time ends when the context does; the result is then
@@ -61,7 +65,8 @@ func Run(ctx context.Context, cfg Config) (*result.Result, error) {
 	}
 	defer client.Close()
 	r := &run{Config: cfg, host: os.Getpid()}
-	r.cluster = &cluster{w: &r.Workload, client: client, admin: kadm.NewClient(client)}
+	r.cluster = &cluster{w: &r.Workload, client: client, admin: kadm.NewClient(client),
+		stem: fmt.Sprintf("bench-%s-%08x-", time.Now().UTC().Format("20060102-150405"), rand.Uint32())}
 	res, err := r.do(ctx)
 	if r.Keep {
 		return res, err
@@ -69,7 +74,33 @@ func Run(ctx context.Context, cfg Config) (*result.Result, error) {
 	// The topics go in any case, also when the context has ended.
 	after, cancel := context.WithTimeout(context.WithoutCancel(ctx), cfg.Timeout)
 	defer cancel()
-	return res, errors.Join(err, r.clean(after))
+	defer r.onHurry(func() { time.AfterFunc(hurryMax, cancel) })()
+	err = errors.Join(err, r.clean(after))
+	r.made()
+	return res, err
+}
+
+// hurryMax is for how long the topics are tried to be deleted by one who hurries.
+const hurryMax = 2 * time.Second
+
+// onHurry calls f when Hurry is closed, until what it returns is called.
+func (r *run) onHurry(f func()) (stop func()) {
+	over := make(chan struct{})
+	go func() {
+		select {
+		case <-r.Hurry:
+			f()
+		case <-over:
+		}
+	}()
+	return func() { close(over) }
+}
+
+// made tells what is on the broker by now.
+func (r *run) made() {
+	if r.Made != nil && !r.Keep {
+		r.Made(r.cluster.left(r.groups))
+	}
 }
 
 // run is a run under way.
@@ -89,7 +120,8 @@ type run struct {
 // actor is one client under load.
 type actor interface {
 	Run(ctx context.Context)
-	Stop() // Run ends soon
+	Stop()  // Run ends soon
+	Hurry() // Run ends at once, if it was stopped
 }
 
 func (r *run) do(ctx context.Context) (*result.Result, error) {
@@ -129,7 +161,7 @@ func (r *run) setUp(ctx context.Context) error {
 	if err := c.meet(ctx); err != nil {
 		return err
 	}
-	if err := c.prepare(ctx, r.Topic); err != nil {
+	if err := c.prepare(ctx, r.Topic, r.made); err != nil {
 		return err
 	}
 	t, err := c.target(ctx)
@@ -190,13 +222,31 @@ func (r *run) say(format string, args ...any) {
 // clean deletes what was made for the run.
 func (r *run) clean(ctx context.Context) error {
 	var errs []error
-	if len(r.groups) > 0 {
-		if _, err := r.cluster.admin.DeleteGroups(ctx, r.groups...); err != nil {
-			errs = append(errs, fmt.Errorf("delete the consumer groups of the run: %w", err))
+	begun := time.Now()
+	failed := func(what string, err error) {
+		if errors.Is(err, context.Canceled) { // who hurries has not called this off
+			err = fmt.Errorf("no answer within %s", time.Since(begun).Round(100*time.Millisecond))
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("delete the %s of the run: %w", what, err))
 		}
 	}
-	if err := r.cluster.delete(ctx); err != nil {
-		errs = append(errs, fmt.Errorf("delete the topics of the run (%s…): %w", r.cluster.names[0], err))
+	if len(r.groups) > 0 {
+		got, err := r.cluster.admin.DeleteGroups(ctx, r.groups...)
+		if err == nil {
+			r.groups = nil
+		}
+		for _, g := range got.Sorted() {
+			if g.Err != nil && !errors.Is(g.Err, kerr.GroupIDNotFound) {
+				r.groups = append(r.groups, g.Group)
+				err = errors.Join(err, fmt.Errorf("%s: %w", g.Group, g.Err))
+			}
+		}
+		failed("consumer groups", err)
+	}
+	failed("topics", r.cluster.delete(ctx))
+	if left := r.cluster.left(r.groups); left != "" {
+		errs = append(errs, errors.New(left))
 	}
 	return errors.Join(errs...)
 }
@@ -247,6 +297,7 @@ func (r *run) backlog(ctx context.Context) error {
 		p.Parts = append(p.Parts, i)
 	}
 	n := max(w.Backlog/int64(mean), int64(len(p.Parts)))
+	defer r.onHurry(p.Hurry)()
 	last := time.Time{}
 	err = p.Fill(ctx, n, func(done int64) {
 		if time.Since(last) > time.Second {

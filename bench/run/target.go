@@ -29,7 +29,9 @@ type cluster struct {
 	client   *kgo.Client
 	admin    *kadm.Client
 	names    []string // of the topics
-	made     bool     // by us
+	made     bool     // by us, all of them
+	rest     []string // those of them that could not be deleted
+	stem     string   // of the names of all that is made
 	penstock bool
 	versions *kversion.Versions
 	id       string
@@ -89,13 +91,12 @@ func (c *cluster) version(key int16, most, least int16) (int16, error) {
 }
 
 // prepare makes the topics, or looks at the one that exists.
-func (c *cluster) prepare(ctx context.Context, topic string) error {
+func (c *cluster) prepare(ctx context.Context, topic string, made func()) error {
 	if topic != "" {
 		return c.existing(ctx, topic)
 	}
-	stem := fmt.Sprintf("bench-%s-%08x", time.Now().UTC().Format("20060102-150405"), rand.Uint32())
 	for i := range c.w.Topics {
-		c.names = append(c.names, fmt.Sprintf("%s-%04d", stem, i))
+		c.names = append(c.names, fmt.Sprintf("%s%04d", c.stem, i))
 	}
 	configs := map[string]*string{}
 	if c.w.Durability != "" {
@@ -109,6 +110,7 @@ func (c *cluster) prepare(ctx context.Context, topic string) error {
 		configs[k] = kadm.StringPtr(v)
 	}
 	c.made = true // as many as there will be
+	made()
 	got, err := c.admin.CreateTopics(ctx, int32(c.w.Partitions), -1, configs, c.names...)
 	if err != nil {
 		return fmt.Errorf("make the topics: %w", err)
@@ -175,12 +177,40 @@ func (c *cluster) delete(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, t := range got {
+	c.made, c.rest = false, nil
+	for _, t := range got.Sorted() {
 		if t.Err != nil && !errors.Is(t.Err, kerr.UnknownTopicOrPartition) {
+			c.rest = append(c.rest, t.Topic)
 			err = errors.Join(err, fmt.Errorf("%s: %w", t.Topic, t.Err))
 		}
 	}
 	return err
+}
+
+// left says what of the run is on the broker, with how to delete it; "": nothing.
+func (c *cluster) left(groups []string) string {
+	var what, how []string
+	add := func(kind string, names []string) {
+		if len(names) == 0 {
+			return
+		}
+		each := strings.Join(names, ", ")
+		if n := len(names); n > 8 { // they differ in a number at the end alone
+			each = names[0] + " to " + names[n-1]
+		}
+		what = append(what, kind+"s "+each)
+		how = append(how, fmt.Sprintf("penstock %s delete '%s*' --yes -b %s", kind, c.stem, strings.Join(c.addrs, ",")))
+	}
+	if c.made {
+		add("topic", c.names)
+	} else {
+		add("topic", c.rest)
+	}
+	add("group", groups)
+	if len(what) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("left on the broker: %s; delete them with %s", strings.Join(what, " and "), strings.Join(how, " && "))
 }
 
 // Name is the topic and partition of an index.

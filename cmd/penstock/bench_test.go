@@ -3,13 +3,13 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -21,9 +21,15 @@ import (
 // benchBroker starts a broker and returns its address, and that of its first core.
 func benchBroker(t *testing.T) (addr, core string) {
 	t.Helper()
-	p := launch(t, small(t.TempDir(), memoryDir(t), "--core-ports", "on", "--core-port", freePorts(t, 2))...)
+	_, addr, core = benchProcess(t)
+	return addr, core
+}
+
+func benchProcess(t *testing.T) (p *process, addr, core string) {
+	t.Helper()
+	p = launch(t, small(t.TempDir(), memoryDir(t), "--core-ports", "on", "--core-port", freePorts(t, 2))...)
 	f := p.ready()
-	return f.Listeners[0].Address, f.Listeners[1].Address
+	return p, f.Listeners[0].Address, f.Listeners[1].Address
 }
 
 // measured runs penstock bench and returns its result as JSON has it.
@@ -158,31 +164,69 @@ func TestBenchCountsWhatIsInTheLog(t *testing.T) {
 	}
 }
 
-// The first Ctrl-C ends the measurement: what was measured is reported and saved, and the
-// topics are deleted.
-func TestBenchReportsAtCtrlC(t *testing.T) {
+// The first Ctrl-C ends the measurement, and so do SIGTERM and the end of the terminal:
+// what was measured is reported and saved, and the topics are deleted.
+func TestBenchReportsWhenItIsInterrupted(t *testing.T) {
 	addr, _ := benchBroker(t)
-	dir := t.TempDir()
-	p := launch(t, "bench", "e2e", "-b", addr, "--warmup", "0s", "--for", "1h", "--rate", "1k", "--out", dir)
-	for deadline := time.Now().Add(patience); !strings.Contains(p.said(), " 00:02 "); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal(p.said())
+	for sig, want := range map[syscall.Signal]int{syscall.SIGINT: cli.ExitInterrupted, syscall.SIGTERM: 143, syscall.SIGHUP: 129} { // as shells count
+		dir := t.TempDir()
+		p := launch(t, "bench", "e2e", "-b", addr, "--warmup", "0s", "--for", "1h", "--rate", "1k", "--client", "franz", "--groups", "1", "--out", dir)
+		poll(t, "two seconds are measured", func() bool { return strings.Contains(p.said(), " 00:02 ") })
+		p.signal(sig)
+		if code := p.ended(); code != want {
+			t.Errorf("%v: exit code %d", sig, code)
+		}
+		if said := p.said(); !strings.Contains(said, "interrupted") || !strings.Contains(said, "end to end") || strings.Contains(said, "left on the broker") {
+			t.Errorf("%v: %s", sig, said)
+		}
+		for _, kind := range []string{"json", "hlog", "csv", "html"} {
+			if found, _ := filepath.Glob(filepath.Join(dir, "*."+kind)); len(found) != 1 {
+				t.Errorf("%v: %d files of %s", sig, len(found), kind)
+			}
+		}
+		adm, topics := topicsOf(t, addr)
+		if groups, err := adm.ListGroups(context.Background()); err != nil || len(topics) > 0 || len(groups) > 0 {
+			t.Errorf("%v: left behind: %v %v %v", sig, topics.Names(), groups.Groups(), err)
 		}
 	}
-	p.signal(syscall.SIGINT)
-	if code := p.ended(); code != cli.ExitInterrupted {
-		t.Errorf("exit code %d", code)
-	}
-	if said := p.said(); !strings.Contains(said, "interrupted") || !strings.Contains(said, "end to end") {
-		t.Error(said)
-	}
-	for _, kind := range []string{"json", "hlog", "csv", "html"} {
-		if found, _ := filepath.Glob(filepath.Join(dir, "*."+kind)); len(found) != 1 {
-			t.Errorf("%d files of %s", len(found), kind)
+}
+
+// When the broker does not answer, the second Ctrl-C ends the wait for it and the third the
+// process; both ways what is left is said by its name, with the line that deletes it.
+func TestBenchSaysWhatItLeavesBehind(t *testing.T) {
+	for _, line := range []string{"produce --client wire", "e2e --client franz --groups 1"} {
+		for n := 2; n <= 3; n++ {
+			t.Run(fmt.Sprint(line, ", ", n), func(t *testing.T) {
+				t.Parallel() // they wait for most of their time
+				broker, addr, _ := benchProcess(t)
+				p := launch(t, append([]string{"bench"}, strings.Fields(line+" --warmup 0s --for 1h --rate 1k --no-save --timeout 1h -b "+addr)...)...)
+				poll(t, "a second is measured", func() bool { return strings.Contains(p.said(), " 00:01 ") })
+				_, topics := topicsOf(t, addr)
+				topics.FilterInternal()
+				name := topics.Names()[0]
+				broker.signal(syscall.SIGSTOP)
+				p.signal(syscall.SIGINT)
+				poll(t, "it ends", func() bool { return strings.Count(p.said(), " 00:0") > 1 })
+				p.signal(syscall.SIGINT)
+				if n == 3 {
+					poll(t, "it hurries", func() bool { return strings.Contains(p.said(), "in a hurry") })
+					p.signal(syscall.SIGINT)
+				}
+				code := p.ended()
+				broker.signal(syscall.SIGCONT)
+				stem := name[:strings.LastIndexByte(name, '-')+1]
+				if said := p.said(); code == 0 || !strings.Contains(said, "left on the broker: topics "+name) || !strings.Contains(said, "penstock topic delete '"+stem+"*' --yes -b "+addr) {
+					t.Errorf("it ends with %d, and leaves %s: %s", code, name, said)
+				}
+				// The broker may find the request to delete them when it goes on.
+				again := launch(t, "topic", "delete", stem+"*", "--yes", "--if-exists", "-b", addr)
+				again.ended()
+				_, topics = topicsOf(t, addr)
+				if topics.FilterInternal(); len(topics) > 0 {
+					t.Errorf("after %s there are %v", again.said(), topics.Names())
+				}
+			})
 		}
-	}
-	if _, topics := topicsOf(t, addr); len(topics) > 0 {
-		t.Errorf("left behind: %v", topics.Names())
 	}
 }
 

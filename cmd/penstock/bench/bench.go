@@ -250,17 +250,15 @@ func (o *options) run(cmd *cobra.Command, w workload.Workload, notes []string) e
 		}
 		asserts = append(asserts, a)
 	}
-	ctx := cmd.Context()
-	if ctx == nil {
-		ctx = context.Background()
-	}
 	screen := newScreen(os.Stderr, o.plain || !o.out.Text())
-	res, err := run.Run(ctx, run.Config{Workload: w, Client: o.conn.Client, Timeout: o.conn.Timeout, Topic: o.topic, Keep: o.keep, Congestion: o.congestion,
+	sig := catch(cmd.Context(), screen.say)
+	defer sig.release()
+	res, err := run.Run(sig.ctx, run.Config{Workload: w, Client: o.conn.Client, Timeout: o.conn.Timeout, Topic: o.topic, Keep: o.keep, Congestion: o.congestion,
 		BrokerPID: o.pid, Command: append([]string{"penstock"}, os.Args[1:]...), Tool: "penstock bench", Notes: notes,
-		Say: screen.say, Begin: screen.begin, Second: screen.second})
+		Say: screen.say, Begin: screen.begin, Second: screen.second, Hurry: sig.hurry, Made: sig.made})
 	screen.end()
 	if res == nil {
-		return o.conn.Unreachable(err)
+		return sig.ended(o.conn.Unreachable(err))
 	}
 	if err2 := res.Finish(); err2 != nil {
 		return err2
@@ -295,7 +293,7 @@ func (o *options) run(cmd *cobra.Command, w workload.Workload, notes []string) e
 		}
 		return cli.Fail(cli.ExitNotMet, "%s", strings.Join(texts, "; "))
 	case res.Interrupted:
-		return context.Canceled
+		return sig.ended(context.Canceled)
 	}
 	return nil
 }
