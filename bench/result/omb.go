@@ -13,11 +13,12 @@ var ombQuantiles = []struct {
 	q    float64
 }{{"50pct", 50}, {"75pct", 75}, {"95pct", 95}, {"99pct", 99}, {"999pct", 99.9}, {"9999pct", 99.99}, {"99999pct", 99.999}, {"Max", 100}}
 
-// writeOMB writes the result under the names of OpenMessaging Benchmark's TestResult, so
-// that it stands beside published ones. Latencies are ms. An interval here is about a
-// second and there ten; the delay of a publish is inside the publish latency, which
-// counts from the intended send time, so its own fields are left out. Percentiles of an
-// interval that the result does not hold are left out too, and never made up.
+// writeOMB writes the result under the names of OpenMessaging Benchmark's TestResult, all of
+// them, so that it stands beside published ones and its chart scripts read it. Latencies
+// are ms. An interval here is about a second and there ten. As there, what was not part of
+// the run is 0. So is the delay of a publish, for it is in the publish latency, which
+// counts from the intended send time. Percentiles of an interval that the result does not
+// hold are an empty list, and never made up.
 func (r *Result) writeOMB(b *bytes.Buffer) error {
 	w := &r.Workload
 	topics := max(w.Topics, 1)
@@ -42,12 +43,25 @@ func (r *Result) writeOMB(b *bytes.Buffer) error {
 		{"publishLatency", "aggregatedPublishLatency", ProduceLatency},
 		{"endToEndLatency", "aggregatedEndToEndLatency", EndToEndLatency},
 	} {
-		if l := r.latency(f.latency); l != nil {
-			maps.Copy(out, l.ombWhole(f.whole))
-			maps.Copy(out, r.ombSeries(l, f.series))
+		l := r.latency(f.latency)
+		if l == nil {
+			maps.Copy(out, ombNothing(f.series, f.whole, len(publish)))
+			continue
 		}
+		maps.Copy(out, l.ombWhole(f.whole))
+		maps.Copy(out, r.ombSeries(l, f.series))
 	}
+	maps.Copy(out, ombNothing("publishDelayLatency", "aggregatedPublishDelayLatency", len(publish)))
 	return writeIndented(b, out)
+}
+
+// ombNothing is a latency that was not measured, in so many intervals.
+func ombNothing(series, whole string, n int) map[string]any {
+	out := map[string]any{whole + "Avg": 0, series + "Avg": make([]float64, n), whole + "Quantiles": map[string]float64{"100": 0}}
+	for _, q := range ombQuantiles {
+		out[whole+q.name], out[series+q.name] = 0, make([]float64, n)
+	}
+	return out
 }
 
 func ms(ns float64) float64 { return ns / 1e6 }
@@ -68,7 +82,10 @@ func (l *Latency) ombWhole(name string) map[string]any {
 // ombSeries are the percentiles by interval: all of them from interval histograms, else
 // those that the series holds of the main latency.
 func (r *Result) ombSeries(l *Latency, name string) map[string]any {
-	lists := map[string][]float64{}
+	lists := map[string][]float64{name + "Avg": {}}
+	for _, q := range ombQuantiles {
+		lists[name+q.name] = []float64{}
+	}
 	add := func(field string, ns float64) { lists[name+field] = append(lists[name+field], ms(ns)) }
 	for _, h := range l.Intervals {
 		add("Avg", h.Mean())

@@ -3,10 +3,12 @@ package run
 import (
 	"bufio"
 	"bytes"
+	"debug/buildinfo"
 	"fmt"
 	"net"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -141,6 +143,46 @@ func listener(addr string) int {
 	}
 	return 0
 }
+
+// software is what a process of this machine runs, as far as its files tell: Apache Kafka
+// by the name of the jar that it has open, penstock by what its binary says. ours is our
+// own version, for a broker that runs the very same file; "" is not known.
+func software(pid int, ours string) string {
+	fds, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid))
+	for _, fd := range fds {
+		target, _ := os.Readlink(fd)
+		if m := kafkaJar.FindStringSubmatch(filepath.Base(target)); m != nil {
+			return "Apache Kafka " + m[1]
+		}
+	}
+	path := fmt.Sprintf("/proc/%d/exe", pid)
+	exe, err := os.Stat(path)
+	self, err2 := os.Stat("/proc/self/exe")
+	if err == nil && err2 == nil && os.SameFile(exe, self) {
+		return strings.TrimSpace("penstock " + ours)
+	}
+	info, err := buildinfo.ReadFile(path)
+	if err != nil || info.Main.Path != ourModule {
+		return ""
+	}
+	name := "penstock"
+	for _, s := range info.Settings {
+		if m := linkedVersion.FindStringSubmatch(s.Value); s.Key == "-ldflags" && m != nil {
+			name += " " + m[1]
+		}
+		if s.Key == "vcs.revision" && len(s.Value) >= 8 {
+			name += " " + s.Value[:8]
+		}
+	}
+	return name
+}
+
+const ourModule = "github.com/penstock/penstock"
+
+var (
+	kafkaJar      = regexp.MustCompile(`^kafka_[0-9.]+-([0-9].*)\.jar$`)
+	linkedVersion = regexp.MustCompile(`-X main\.version=([^ '"]+)`)
+)
 
 // systemCongestion is the congestion control that connections have unless they ask.
 func systemCongestion() string {

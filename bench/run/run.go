@@ -38,7 +38,8 @@ type Config struct {
 	BrokerPID  int                                   // 0: who listens on the port, if that is here
 	Drain      time.Duration                         // how long what is under way at the end is waited for
 	Command    []string
-	Tool       string
+	Tool       string // name and version of who makes the load
+	Version    string // of the same, alone
 	Notes      []string
 	Say        func(string)         // what goes on before and after the load
 	Begin      func(*result.Result) // once the target is known
@@ -180,6 +181,9 @@ func (r *run) setUp(ctx context.Context) error {
 		if _, ok := look(t.PID); !ok {
 			return fmt.Errorf("there is no process %d to watch", t.PID)
 		}
+	}
+	if name := software(t.PID, r.Version); t.PID != 0 && name != "" {
+		t.Software = name
 	}
 	r.choose(same)
 	r.result = &result.Result{Schema: result.Schema, Started: time.Now(), Command: r.Command, Tool: r.Tool, Workload: r.Workload, Loop: "closed", Target: t,

@@ -4,6 +4,7 @@ import (
 	"math"
 	"net"
 	"os"
+	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
@@ -56,6 +57,26 @@ func TestTheListenerIsFound(t *testing.T) {
 	}
 	if !local("127.0.0.1:9092") || !local("localhost:9092") || local("192.0.2.1:9092") || local("nonsense") {
 		t.Error("what is local is not told from what is not")
+	}
+}
+
+// The versions of a result are those of what ran, as its files tell.
+func TestSoftwareOfAProcess(t *testing.T) {
+	if got := software(os.Getpid(), "1.2.3"); got != "penstock 1.2.3" {
+		t.Errorf("our own file: %q", got)
+	}
+	jar, err := os.Create(filepath.Join(t.TempDir(), "kafka_2.13-4.3.1.jar"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := software(os.Getpid(), "1.2.3"); got != "Apache Kafka 4.3.1" {
+		t.Errorf("with a jar: %q", got)
+	}
+	if err := jar.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if got := software(1<<30, "1.2.3"); got != "" {
+		t.Errorf("no process: %q", got)
 	}
 }
 

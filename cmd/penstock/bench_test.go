@@ -99,7 +99,7 @@ func TestBenchRunsEveryKind(t *testing.T) {
 				more = append(append([]string{}, short[:len(short)-4]...), short[len(short)-2:]...)
 			}
 			r, errs := measured(t, 0, append(args, more...)...)
-			w := r.Workload
+			w, fc := r.Workload, newFacts()
 			if w.Produces() && (r.Produced.Records == 0 || r.Produced.Bytes == 0 || r.Produced.Requests == 0) || w.Consumes() && (r.Consumed.Records == 0 || r.Consumed.Bytes == 0) {
 				t.Errorf("%+v %+v", r.Produced, r.Consumed)
 			}
@@ -109,7 +109,7 @@ func TestBenchRunsEveryKind(t *testing.T) {
 			if d := r.Target.Durability; w.Durability != "" && !strings.HasPrefix(d, w.Durability+":") {
 				t.Errorf("durability %s, asked for %s", d, w.Durability)
 			}
-			if w.View == "cores" && r.Target.Nodes != 2 || r.Target.Software != "penstock" || r.Target.PID == 0 || r.Broker == nil {
+			if w.View == "cores" && r.Target.Nodes != 2 || r.Target.Software != "penstock "+version || r.Tool != "penstock bench "+strings.Join(strings.Fields((&fc).title())[1:], " ") || r.Target.PID == 0 || r.Broker == nil {
 				t.Errorf("%+v %+v", r.Target, r.Broker)
 			}
 			warm := 0

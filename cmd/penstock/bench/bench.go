@@ -238,6 +238,15 @@ func (o *options) apply(w *workload.Workload) error {
 	return nil
 }
 
+// toolOf makes the tool's name of what --version prints, and cuts out the version alone.
+func toolOf(title string) (tool, version string) {
+	words := strings.Fields(title)
+	if len(words) < 2 {
+		return "penstock bench", ""
+	}
+	return "penstock bench " + strings.Join(words[1:], " "), words[1]
+}
+
 func (o *options) run(cmd *cobra.Command, w workload.Workload, notes []string) error {
 	if err := o.apply(&w); err != nil {
 		return err
@@ -251,10 +260,11 @@ func (o *options) run(cmd *cobra.Command, w workload.Workload, notes []string) e
 		asserts = append(asserts, a)
 	}
 	screen := newScreen(os.Stderr, o.plain || !o.out.Text())
+	tool, version := toolOf(cmd.Root().Version)
 	sig := catch(cmd.Context(), screen.say)
 	defer sig.release()
 	res, err := run.Run(sig.ctx, run.Config{Workload: w, Client: o.conn.Client, Timeout: o.conn.Timeout, Topic: o.topic, Keep: o.keep, Congestion: o.congestion,
-		BrokerPID: o.pid, Command: append([]string{"penstock"}, os.Args[1:]...), Tool: "penstock bench", Notes: notes,
+		BrokerPID: o.pid, Command: append([]string{"penstock"}, os.Args[1:]...), Tool: tool, Version: version, Notes: notes,
 		Say: screen.say, Begin: screen.begin, Second: screen.second, Hurry: sig.hurry, Made: sig.made})
 	screen.end()
 	if res == nil {
