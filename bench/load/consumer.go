@@ -25,10 +25,15 @@ type Consumer struct {
 	Start    time.Time
 	From     map[int]int64 // where to begin, by index; it is kept up to date
 	Latency  bool          // of each answer
+	read     map[int]int64 // records so far, by index, for the rate
 }
 
 // Run reads until Stop.
 func (c *Consumer) Run(ctx context.Context) {
+	c.read = map[int]int64{}
+	if c.Start.IsZero() {
+		c.Start = time.Now()
+	}
 	c.run(ctx, c.stop.Load, c.lane)
 }
 
@@ -47,9 +52,13 @@ type fetchSlot struct {
 	parts []cursor
 	first int // of parts in the next request, so that all have their turn at a full answer
 	since int64
-	read  int64 // records, for the rate
-	share float64
-	found int // of parts, the last that was looked for
+	// With a rate, a request is due when all that was read before should have been read,
+	// from the start of the run and over all connections.
+	read    int64   // records
+	share   float64 // of the rate
+	answers int64   // since the connection was made
+	here    int64   // records of these
+	found   int     // of parts, the last that was looked for
 }
 
 // find returns the cursor of a partition. Answers come mostly in the order of requests.
@@ -70,6 +79,7 @@ type cursor struct {
 	topic     string
 	partition int32
 	next      int64
+	read      int64
 }
 
 func (c *Consumer) lane(conn net.Conn, parts []int) error {
@@ -79,7 +89,9 @@ func (c *Consumer) lane(conn net.Conn, parts []int) error {
 		s := &fetchSlot{}
 		for k := i; k < len(parts); k += n {
 			topic, partition := c.Route.Name(parts[k])
-			s.parts = append(s.parts, cursor{parts[k], topic, partition, c.offset(parts[k])})
+			next, read := c.offset(parts[k])
+			s.parts = append(s.parts, cursor{index: parts[k], topic: topic, partition: partition, next: next, read: read})
+			s.read += read
 		}
 		s.share = c.Rate * float64(len(s.parts)) / float64(len(c.Parts))
 		l.slots = append(l.slots, s)
@@ -88,10 +100,10 @@ func (c *Consumer) lane(conn net.Conn, parts []int) error {
 	return l.run()
 }
 
-func (c *Consumer) offset(index int) int64 {
+func (c *Consumer) offset(index int) (next, read int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.From[index]
+	return c.From[index], c.read[index]
 }
 
 // keep writes back where the lane is, for the one that comes after it.
@@ -100,14 +112,16 @@ func (l *fetchLane) keep() {
 	defer l.c.mu.Unlock()
 	for _, s := range l.slots {
 		for _, p := range s.parts {
-			l.c.From[p.index] = p.next
+			l.c.From[p.index], l.c.read[p.index] = p.next, p.read
 		}
 	}
 }
 
 func (l *fetchLane) run() error {
-	began := time.Now()
 	for _, s := range l.slots {
+		if l.await(s); l.c.ending() {
+			return nil
+		}
 		if err := l.ask(s); err != nil {
 			return err
 		}
@@ -116,18 +130,14 @@ func (l *fetchLane) run() error {
 		s := l.slots[at]
 		if err := l.answer(s); err != nil {
 			if l.c.stop.Load() {
-				return nil // an answer that waited for records is not missed
+				l.late(s, true)
+				return nil // without a rate, an answer that waited for records is not missed
 			}
 			return err
 		}
-		if l.c.Rate > 0 {
-			due := began.UnixNano() + int64(float64(s.read)/s.share*1e9)
-			for !l.c.ending() && time.Now().UnixNano() < due {
-				SleepUntil(min(due, time.Now().Add(stopLook).UnixNano()))
-			}
-			s.since = due
-		}
+		l.await(s)
 		if l.c.ending() {
+			l.late(s, false)
 			flying--
 			continue
 		}
@@ -136,6 +146,47 @@ func (l *fetchLane) run() error {
 		}
 	}
 	return nil
+}
+
+// due is when a slot should have read n records, with a rate.
+func (l *fetchLane) due(s *fetchSlot, n int64) int64 {
+	return l.c.Start.UnixNano() + int64(float64(n)/s.share*1e9)
+}
+
+// await sleeps until the next request of a slot is due, from when its latency counts, if
+// there is a rate.
+func (l *fetchLane) await(s *fetchSlot) {
+	if l.c.Rate == 0 {
+		return
+	}
+	s.since = l.due(s, s.read)
+	for !l.c.ending() && time.Now().UnixNano() < s.since {
+		SleepUntil(min(s.since, time.Now().Add(stopLook).UnixNano()))
+	}
+}
+
+// late counts what was due when it was stopped and has not been read, as that of a
+// producer does: the answer that is waited for, and the requests behind it, each for as
+// many records as those before on this connection brought.
+func (l *fetchLane) late(s *fetchSlot, waiting bool) {
+	if l.c.Rate == 0 || !l.c.stop.Load() {
+		return
+	}
+	end, each := l.c.stopped.Load(), max(s.here/max(s.answers, 1), 1)
+	n := s.read
+	m := l.c.Meter
+	m.Lock()
+	defer m.Unlock()
+	if waiting {
+		m.Count().Unanswered += each
+		m.Latency(FetchLatency, max(end-s.since, 0), 1)
+		n += each
+	}
+	for due := l.due(s, n); s.answers > 0 && due <= end-int64(lateMin); due = l.due(s, n) {
+		m.Count().Unsent += each
+		m.Latency(FetchLatency, end-due, 1)
+		n += each
+	}
 }
 
 // ask sends the request of a slot.
@@ -159,7 +210,7 @@ func (l *fetchLane) ask(s *fetchSlot) error {
 	s.first = (s.first + 1) % len(s.parts)
 	l.corr++
 	l.out = kmsg.NewRequestFormatter(kmsg.FormatterClientID(clientID)).AppendRequest(l.out[:0], q, l.corr)
-	if s.since == 0 || l.c.Rate == 0 {
+	if l.c.Rate == 0 {
 		s.since = time.Now().UnixNano()
 	}
 	l.c.deadline(l.conn)
@@ -201,6 +252,7 @@ func (l *fetchLane) answer(s *fetchSlot) error {
 	defer m.Unlock()
 	c := m.Count()
 	c.Consumed.Requests++
+	s.answers++
 	if l.c.Latency {
 		m.Latency(FetchLatency, now-s.since, 1)
 	}
@@ -248,8 +300,8 @@ func (l *fetchLane) partition(m *Meter, s *fetchSlot, topic string, p *kmsg.Fetc
 			n := last - max(int64(h.Base), c.next) + 1
 			count.Consumed.Records += n
 			count.Consumed.Bytes += int64(size)
-			s.read += n
-			c.next = last + 1
+			s.read, s.here = s.read+n, s.here+n
+			c.read, c.next = c.read+n, last+1
 			if at := findStamp(b[batch.HeaderSize:size]); at > 0 && h.Compression() == batch.None {
 				sent := int64(binary.BigEndian.Uint64(b[batch.HeaderSize+at:]))
 				m.Latency(EndToEnd, now-sent, 1)

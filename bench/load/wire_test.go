@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/HdrHistogram/hdrhistogram-go"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -33,6 +34,7 @@ type fake struct {
 	ends    map[int32]int64
 	refuse  func(n int) int16 // error code of the n-th produce
 	hangUp  int               // at the n-th produce; 0: never
+	cut     atomic.Bool       // hang up at the next fetch
 	n       int
 	records int64
 }
@@ -88,6 +90,9 @@ func (f *fake) serve(c net.Conn) {
 			}
 		case *kmsg.FetchRequest:
 			resp = f.fetch(q)
+			if f.cut.Swap(false) {
+				return
+			}
 		}
 		f.gate.RLock()
 		out := append([]byte{0, 0, 0, 0}, b[4:8]...)
@@ -254,15 +259,9 @@ func TestAStallOfTheBrokerShows(t *testing.T) {
 		}
 	})
 	h := got.Hist[ProduceLatency]
-	late := int64(0)
-	for _, b := range h.Distribution() {
-		if b.From > int64(stall)/5 {
-			late += b.Count
-		}
-	}
 	// 4/5 of those due in the stall waited for more than a fifth of it.
-	if want := int64(rate * stall.Seconds() * 4 / 5); late < want*9/10 {
-		t.Errorf("%d of %d waited for more than %v in a stall of %v; %d were due", late, h.TotalCount(), stall/5, stall, want)
+	if n, want := late(h, stall/5), int64(rate*stall.Seconds()*4/5); n < want*9/10 {
+		t.Errorf("%d of %d waited for more than %v in a stall of %v; %d were due", n, h.TotalCount(), stall/5, stall, want)
 	}
 	// A machine that does not keep the rate leaves some unsent, and those count too.
 	if h.Max() < int64(stall)*9/10 || h.TotalCount() != got.Produced.Records+got.Unsent || f.stored() != got.Produced.Records || got.Sent != got.Produced.Records || got.Errors > 0 {
@@ -285,6 +284,80 @@ func TestAStallUntilTheEndShows(t *testing.T) {
 	}
 	if p50 := time.Duration(h.ValueAtPercentile(50)); p50 < 150*time.Millisecond || h.Max() < int64(450*time.Millisecond) {
 		t.Errorf("half waited for %v, the longest for %v", p50, time.Duration(h.Max()))
+	}
+}
+
+// filled is a fake with so many records, one per batch, and one that reads them at a rate.
+func filled(t *testing.T, n int, rate float64) (*fake, *Consumer) {
+	f, w := newFake(t), one()
+	p := producer(t, f, &w)
+	if err := p.Fill(context.Background(), int64(n), func(int64) {}); err != nil {
+		t.Fatal(err)
+	}
+	return f, &Consumer{Wire: Wire{Route: p.Route, Version: 12, Parts: p.Parts, InFlight: 1, Meter: &Meter{}, Drain: 100 * time.Millisecond}, Max: 2000, Min: 1,
+		Wait: 100 * time.Millisecond, From: map[int]int64{}, Again: true, Latency: true, Rate: rate, Start: time.Now()}
+}
+
+// late is how many latencies are longer than d.
+func late(h *hdrhistogram.Histogram, d time.Duration) (n int64) {
+	for _, b := range h.Distribution() {
+		if b.From > int64(d) {
+			n += b.Count
+		}
+	}
+	return n
+}
+
+// A consumer with a rate counts from when it should have asked: a stall, and the time
+// without a connection, delay all requests that were due meanwhile.
+func TestAStallShowsToAConsumerWithARate(t *testing.T) {
+	for _, hangUp := range []bool{false, true} {
+		const rate, stall = 2000, 500 * time.Millisecond
+		f, c := filled(t, 1000, rate)
+		stalled := make(chan struct{})
+		c.Route.(*way).refresh = func() { // after a connection was lost
+			if hangUp {
+				time.Sleep(stall)
+			}
+		}
+		go func() {
+			defer close(stalled)
+			time.Sleep(200 * time.Millisecond)
+			if f.cut.Store(hangUp); !hangUp {
+				f.gate.Lock()
+				time.Sleep(stall)
+				f.gate.Unlock()
+			}
+		}()
+		var behind int64
+		got := play(t, c.Run, c.Stop, c.Meter, func(got *Taken) bool {
+			<-stalled
+			behind = got.Consumed.Records
+			return time.Since(c.Start) > 2*time.Second && float64(behind) >= rate*0.95*time.Since(c.Start).Seconds()
+		})
+		h := got.Hist[FetchLatency]
+		each := float64(got.Consumed.Records) / float64(got.Consumed.Requests)
+		if n, want := late(h, stall/5), rate*stall.Seconds()*4/5/each; float64(n) < want*0.7 || h.Max() < int64(stall)*9/10 || h.TotalCount() < got.Consumed.Requests {
+			t.Errorf("hung up: %v: %d of %d waited for more than %v in a stall of %v; %.0f were due; the longest waited for %v", hangUp, n, h.TotalCount(), stall/5, stall, want, time.Duration(h.Max()))
+		}
+	}
+}
+
+// And what has not been answered at the end counts for as long as it has waited.
+func TestAStallUntilTheEndShowsToAConsumerWithARate(t *testing.T) {
+	f, c := filled(t, 1000, 2000)
+	stalled := time.Time{}
+	got := play(t, c.Run, c.Stop, c.Meter, func(got *Taken) bool {
+		if stalled.IsZero() && got.Consumed.Requests > 10 {
+			f.gate.Lock()
+			stalled = time.Now()
+		}
+		return !stalled.IsZero() && time.Since(stalled) > 500*time.Millisecond
+	})
+	f.gate.Unlock()
+	h := got.Hist[FetchLatency]
+	if n := late(h, 100*time.Millisecond); got.Unanswered == 0 || got.Unsent < 300 || n < 5 || h.Max() < int64(400*time.Millisecond) {
+		t.Errorf("%+v: %d of %d waited for more than 100 ms, the longest for %v", got.Counts, n, h.TotalCount(), time.Duration(h.Max()))
 	}
 }
 

@@ -347,7 +347,7 @@ func (m *measure) fill(end sample) {
 		r.Broker = &u
 	}
 	if m.total.Unsent > 0 {
-		m.note("%d records were due and not sent when the run ended; they count with the time they had waited by then.", m.total.Unsent)
+		m.note("%d records were due and not %s when the run ended; they count with the time they had waited by then.", m.total.Unsent, map[bool]string{true: "sent", false: "read"}[m.Workload.Produces()])
 	}
 	if m.total.Unanswered > 0 {
 		m.note("The answers for %d records never came.", m.total.Unanswered)
@@ -365,6 +365,9 @@ func (m *measure) fill(end sample) {
 			m.franzNotes(f)
 			break
 		}
+	}
+	if m.Workload.Client == workload.Franz && m.Workload.Consumes() {
+		m.note("franz-go has one fetch in flight per consumer and broker, and asks ahead of who reads: the figures of what was read are such a client's, and with --client wire more may be in flight.")
 	}
 }
 
