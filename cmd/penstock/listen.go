@@ -102,17 +102,9 @@ func portFlag(ofCore bool) string {
 // and told the right ones.
 func (s *server) listen() error {
 	s.limit = netio.NewLimit(s.connectionsMax())
-	var turn atomic.Uint32
-	spread := func() *netio.Loop { return s.loops[turn.Add(1)%uint32(len(s.loops))] }
 	for i := range s.cluster.Listeners {
 		c := &s.cluster.Listeners[i]
-		next := spread
-		if c.Core != core.NormalView {
-			var own atomic.Uint32 // the shards that this broker stands for
-			n := (len(s.loops) - c.Core + s.cluster.Brokers - 1) / s.cluster.Brokers
-			next = func() *netio.Loop { return s.loops[c.Core+int(own.Add(1)%uint32(n))*s.cluster.Brokers] }
-		}
-		l, err := netio.Listen(c.Bind, i, next, s.limit)
+		l, err := netio.Listen(c.Bind, i, spread(s.loops, c.Core, s.cluster.Brokers), s.limit)
 		if err != nil {
 			return portError(err, c.Bind, portFlag(c.Core != core.NormalView))
 		}
@@ -133,6 +125,18 @@ func (s *server) listen() error {
 		s.facts.Security = "INSECURE: everybody who reaches " + s.cfg.Kafka + " may read, write and delete everything"
 	}
 	return nil
+}
+
+// spread chooses the loops of one listener's connections in turn: of the normal port all,
+// of a per-core port those of the shards that its broker stands for. Any goroutine.
+func spread(loops []*netio.Loop, of, brokers int) func() *netio.Loop {
+	first, step := 0, 1
+	if of != core.NormalView {
+		first, step = of, brokers
+	}
+	var turn atomic.Uint32
+	n := uint32((len(loops) - first + step - 1) / step)
+	return func() *netio.Loop { return loops[first+int(turn.Add(1)%n)*step] }
 }
 
 func (s *server) describe(c *core.Listener) listenerFacts {
