@@ -9,9 +9,14 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/pprof"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -42,7 +47,7 @@ func Listen(addr string, src Source) (*Server, error) {
 		return nil, err
 	}
 	quiet := log.New(io.Discard, "", 0) // it would write lines of its own between ours
-	s := &Server{http: &http.Server{Handler: routes(src), ErrorLog: quiet, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10}, addr: ln.Addr()}
+	s := &Server{http: &http.Server{Handler: ours(addr, routes(src)), ErrorLog: quiet, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10}, addr: ln.Addr()}
 	go func() { _ = s.http.Serve(ln) }() // ends with Close
 	return s, nil
 }
@@ -66,7 +71,58 @@ func routes(src Source) http.Handler {
 	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("POST /debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	list := index(src)
+	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) { text(w, http.StatusOK, list) })
+	mux.HandleFunc("GET /", func(w http.ResponseWriter, r *http.Request) {
+		text(w, http.StatusNotFound, fmt.Sprintf("there is no %q here; there are:\n\n%s", r.URL.Path, list))
+	})
 	return mux
+}
+
+// index is what there is to ask for, a line each.
+func index(src Source) string {
+	lines := []string{"/healthz         200 while every loop turns", "/readyz          200 while clients are served",
+		"/v1/status       all that the start has said, and counters, as JSON"}
+	lines = append(lines, slices.Sorted(maps.Keys(src.Views))...)
+	if src.Metrics != nil {
+		lines = append(lines, "/metrics         for Prometheus")
+	}
+	return strings.Join(append(lines, "/debug/pprof/    profiles, for go tool pprof", ""), "\n")
+}
+
+// ours refuses requests by a name that is not this port's: a page in somebody's browser whose
+// name has been made to resolve to 127.0.0.1 would else read everything here. An address is
+// no name, and who sends no Host is no browser.
+func ours(addr string, next http.Handler) http.Handler {
+	configured, _, _ := net.SplitHostPort(addr)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		name := r.Host
+		if host, _, err := net.SplitHostPort(name); err == nil {
+			name = host
+		}
+		name = strings.TrimSuffix(strings.ToLower(strings.Trim(name, "[]")), ".")
+		if _, err := netip.ParseAddr(name); err != nil && name != "" && name != "localhost" && name != configured {
+			text(w, http.StatusForbidden, fmt.Sprintf("the admin port does not answer to the name %q, for any page in a browser could have it point here; "+
+				"ask by address or by localhost, as in http://localhost:%s%s, or have the proxy in between send such a Host\n", name, port(r), r.URL.Path))
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// port is the one that a request came in on.
+func port(r *http.Request) string {
+	if at, ok := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr); ok {
+		return strconv.Itoa(at.Port)
+	}
+	return "9644"
+}
+
+func text(w http.ResponseWriter, code int, s string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(code)
+	_, _ = io.WriteString(w, s) // the client may be gone
 }
 
 // Addr is the address that is served.

@@ -123,3 +123,58 @@ func TestViewsMetricsProfiles(t *testing.T) {
 		t.Errorf("POST: %d", code)
 	}
 }
+
+// A name that somebody else made point here is not answered to: DNS rebinding.
+func TestOnlyOwnNamesAreAnswered(t *testing.T) {
+	s, err := Listen("127.0.0.1:0", Source{Health: func() error { return nil }, Metrics: http.NotFoundHandler()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Close() }()
+	_, port, _ := strings.Cut(s.Addr(), ":")
+	for host, want := range map[string]int{
+		s.Addr(): 200, "127.0.0.1": 200, "localhost:" + port: 200, "LocalHost": 200, "localhost.:1": 200, "[::1]:" + port: 200, "[::1]": 200, "192.0.2.7:80": 200,
+		"evil.example": 403, "evil.example:" + port: 403, "localhost.evil.example": 403, "127.0.0.1.evil.example": 403, "127.1": 403,
+	} {
+		for _, path := range []string{"/healthz", "/debug/pprof/cmdline", "/"} {
+			req, err := http.NewRequest("GET", "http://"+s.Addr()+path, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Host = host
+			resp, err := http.DefaultClient.Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			b, _ := io.ReadAll(resp.Body)
+			_ = resp.Body.Close()
+			if resp.StatusCode != want || want == 403 && !strings.Contains(string(b), "http://localhost:"+port+path) {
+				t.Errorf("%s of %s: %d %s", path, host, resp.StatusCode, b)
+			}
+		}
+	}
+}
+
+// Who comes to the wrong path is told the right ones.
+func TestTheIndexNamesWhatThereIs(t *testing.T) {
+	ok := func() error { return nil }
+	s, err := Listen("127.0.0.1:0", Source{Health: ok, Ready: ok, Status: func() any { return 1 },
+		Views: map[string]func() (any, error){"/v1/things": func() (any, error) { return 1, nil }}, Metrics: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Close() }()
+	code, kind, list := ask(t, "GET", "http://"+s.Addr()+"/")
+	if code != 200 || !strings.HasPrefix(kind, "text/plain") || !strings.Contains(list, "/v1/things") {
+		t.Errorf("%d %s %s", code, kind, list)
+	}
+	for line := range strings.Lines(list) {
+		path := strings.Fields(line)[0]
+		if code, _, body := ask(t, "GET", "http://"+s.Addr()+path); code != 200 {
+			t.Errorf("%s: %d %s", path, code, body)
+		}
+	}
+	if code, _, body := ask(t, "GET", "http://"+s.Addr()+"/v1/thing"); code != 404 || !strings.Contains(body, `no "/v1/thing"`) || !strings.Contains(body, list) {
+		t.Errorf("%d %s", code, body)
+	}
+}
