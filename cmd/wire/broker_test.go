@@ -117,7 +117,7 @@ func findBrokers() (stop func(failed bool), err error) {
 		os.RemoveAll(dir)
 	}
 	for _, v := range views {
-		if err := reachable(v.addr, 30*time.Second); err != nil {
+		if err := reachable(v.addr); err != nil {
 			stop(true)
 			return nil, err
 		}
@@ -152,7 +152,7 @@ func freePort(n int) int {
 	}
 }
 
-func reachable(addr string, patience time.Duration) error {
+func reachable(addr string) error {
 	for end := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
 		c, err := net.Dial("tcp", addr)
 		if err == nil {

@@ -60,7 +60,7 @@ func startAgent(t *testing.T, version string) *agent {
 	go a.read(out)
 	t.Cleanup(func() {
 		a.in.Close()
-		kill := time.AfterFunc(10*time.Second, func() { a.cmd.Process.Kill() })
+		kill := time.AfterFunc(patience, func() { a.cmd.Process.Kill() })
 		a.cmd.Wait()
 		kill.Stop()
 		if t.Failed() {

@@ -39,7 +39,8 @@ type member interface {
 	leave() error
 }
 
-const patience = 20 * time.Second
+// patience is how long a test waits for what has to happen, on a machine that is busy.
+const patience = 60 * time.Second
 
 func within() (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.Background(), patience)

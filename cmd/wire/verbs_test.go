@@ -138,7 +138,7 @@ func startKafka(t *testing.T) (broker, controller string) {
 		}
 	})
 	v := verbs{addr(port)}
-	for end := time.Now().Add(90 * time.Second); ; time.Sleep(200 * time.Millisecond) {
+	for end := time.Now().Add(3 * patience); ; time.Sleep(200 * time.Millisecond) {
 		_, err := v.ok("", "doctor")
 		if err == nil {
 			return addr(port), addr(port + 1)

@@ -41,7 +41,7 @@ start() {
 	else
 		"$penstock" serve --data "$dir/broker" --kafka "$addr" --shards 2 --core-ports off --admin 127.0.0.1:0 >> "$dir/broker.log" 2>&1 & broker=$!
 	fi
-	for _ in $(seq 300); do
+	for _ in $(seq 1200); do
 		kill -0 "$broker" 2> /dev/null || break # a broker of someone else may answer here
 		kcat -L -b "$addr" -m 1 > /dev/null 2>&1 && kill -0 "$broker" && return
 		sleep 0.1
