@@ -66,6 +66,9 @@ func (r *Result) warnings() (out []string) {
 	}
 	if share := r.loadShare(); share > busyMax {
 		note("The client was near its limit: it used %.0f %% of its CPUs, so the figures may be the client's and not the broker's.", 100*share)
+	} else if n := r.lanes(); n > 0 && n < r.Machine.CPUs && r.Load.CPUSeconds > busyMax*float64(n)*r.Seconds {
+		note("The client was near its limit: it has %s, which keep no more than so many CPUs busy, and used %.0f %% of that, so the figures may be the client's and not the broker's: give it more producers or consumers.",
+			plural(int64(n), "connection"), 100*r.Load.CPUSeconds/(float64(n)*r.Seconds))
 	}
 	if r.SameHost {
 		if r.Broker != nil && r.Broker.CPUShare+r.Load.CPUShare > machineMax {
@@ -100,6 +103,16 @@ func (r *Result) loadShare() float64 {
 		share = max(share, r.Load.CPUSeconds/n)
 	}
 	return share
+}
+
+// lanes is how many connections make the load, each with one goroutine; 0 is not known.
+// franz-go's clients, and producers with a rate, have more goroutines than connections.
+func (r *Result) lanes() int {
+	w := &r.Workload
+	if w.Client != workload.Wire || w.Open() {
+		return 0
+	}
+	return (w.Producers + w.Consumers) * max(r.Target.Nodes, 1)
 }
 
 // othersShare is the busy share of the machine that neither load nor broker explain, 0

@@ -151,9 +151,17 @@ func TestFinishSaysWhatTheFiguresShow(t *testing.T) {
 		change func(r *Result)
 		want   string // "": no note at all
 	}{
-		"nothing":          {func(r *Result) {}, ""},
-		"a busy client":    {func(r *Result) { r.Load.CPUShare = 0.9 }, "client was near its limit: it used 90 %"},
-		"a confined one":   {func(r *Result) { r.Load.CPUSeconds = 0.99 * float64(r.Machine.CPUs) * r.Seconds }, "client was near its limit: it used 99 %"},
+		"nothing":        {func(r *Result) {}, ""},
+		"a busy client":  {func(r *Result) { r.Load.CPUShare = 0.9 }, "client was near its limit: it used 90 %"},
+		"a confined one": {func(r *Result) { r.Load.CPUSeconds = 0.99 * float64(r.Machine.CPUs) * r.Seconds }, "client was near its limit: it used 99 %"},
+		"one busy connection": {func(r *Result) {
+			r.Workload.Client, r.Workload.Rate, r.Workload.Producers, r.Workload.Consumers, r.Target.Nodes = workload.Wire, 0, 1, 0, 1
+			r.Machine.CPUs, r.Load.CPUShare, r.Load.CPUSeconds = 8, 0.12, 0.96*r.Seconds
+		}, "it has 1 connection, which keep no more than so many CPUs busy, and used 96 %"},
+		"one idle connection": {func(r *Result) {
+			r.Workload.Client, r.Workload.Rate, r.Workload.Producers, r.Workload.Consumers, r.Target.Nodes = workload.Wire, 0, 1, 0, 1
+			r.Machine.CPUs, r.Load.CPUShare, r.Load.CPUSeconds = 8, 0.08, 0.6*r.Seconds
+		}, ""},
 		"one machine":      {func(r *Result) { r.SameHost = true }, "compete for its CPUs"},
 		"one full machine": {func(r *Result) { r.SameHost, r.Broker.CPUShare, r.Load.CPUShare = true, 0.5, 0.49 }, "used 99 % of it together"},
 		"a noisy machine": {func(r *Result) {

@@ -103,6 +103,43 @@ func TestAProcessIsWatched(t *testing.T) {
 	}
 }
 
+// Percentiles are those of all that was recorded, whichever client recorded it: three that
+// are fast and one that is slow do not make a mean.
+func TestPercentilesAreThoseOfAllClients(t *testing.T) {
+	w := workload.New(workload.Produce)
+	w.Duration = 100
+	r := &run{Config: Config{Workload: w}, host: os.Getpid(), result: &result.Result{Workload: w}}
+	m := newMeasure(r)
+	m.start = time.Now()
+	m.at = m.sample()
+	m.began = m.at
+	for second := range 2 {
+		for client := range 4 {
+			meter := r.meter(client)
+			meter.Lock()
+			if client < 3 {
+				meter.Latency(load.ProduceLatency, 1_000_000, 330)
+			} else {
+				meter.Latency(load.ProduceLatency, int64(second+1)*100_000_000, 10) // one in a hundred
+			}
+			meter.Unlock()
+		}
+		m.tick(false)
+	}
+	m.fill(m.at)
+	if err := m.result.Finish(); err != nil {
+		t.Fatal(err)
+	}
+	l := m.result.Latencies[0]
+	about := func(got, want int64) bool { return got > want*998/1000 && got < want*1002/1000 }
+	if l.N != 2000 || !about(l.P50, 1e6) || !about(l.P90, 1e6) || !about(l.P99, 1e6) || !about(l.P999, 200e6) || !about(l.Hist.ValueAtPercentile(99.25), 100e6) {
+		t.Errorf("%+v", l)
+	}
+	if s := m.result.Series[0]; !about(s.P50, 1e6) || !about(s.P99, 1e6) || !about(s.P999, 100e6) {
+		t.Errorf("%+v", s)
+	}
+}
+
 // What was counted in the warm-up is in no figure but the seconds, and what answered after
 // the end counts for the latency of an open loop and for nothing else.
 func TestTheWarmUpIsDropped(t *testing.T) {

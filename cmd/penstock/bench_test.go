@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -134,6 +135,35 @@ func TestBenchRunsEveryKind(t *testing.T) {
 	}
 	if groups, err := adm.ListGroups(context.Background()); err != nil || len(groups) > 0 {
 		t.Errorf("left behind: %v %v", groups.Groups(), err)
+	}
+}
+
+// A broker that stands still for a second delays all that is due in it, over each client:
+// a load that counted from its sends would show the few that were under way.
+func TestBenchShowsAStall(t *testing.T) {
+	for _, line := range []string{"produce --client wire", "produce --client franz", "e2e --client wire", "e2e --client franz", "consume --client wire --backlog 1MiB --fetch-max-bytes 1KiB"} {
+		t.Run(line, func(t *testing.T) {
+			t.Parallel() // they wait for most of their time
+			broker, addr, _ := benchProcess(t)
+			p := launch(t, append([]string{"bench"}, strings.Fields(line+" --warmup 0s --for 5s --rate 2k --batch-records 1 --no-save -o json -b "+addr)...)...)
+			poll(t, "a second is measured", func() bool { return strings.Contains(p.said(), " 00:01 ") })
+			broker.signal(syscall.SIGSTOP)
+			time.Sleep(time.Second) // this is the stall, and no wait for anything
+			broker.signal(syscall.SIGCONT)
+			if code := p.ended(); code != 0 {
+				t.Fatalf("%d: %s", code, p.said())
+			}
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			r := &result.Result{}
+			if err := json.Unmarshal([]byte(strings.Join(p.lines, "\n")), r); err != nil {
+				t.Fatal(err)
+			}
+			// A fifth of all was due while it stood still, and that waited for half a second on average.
+			if l := r.Latencies[0]; l.P90 < int64(200*time.Millisecond) || l.Max < int64(900*time.Millisecond) {
+				t.Errorf("p90 %v, longest %v of %d", time.Duration(l.P90), time.Duration(l.Max), l.N)
+			}
+		})
 	}
 }
 
