@@ -141,11 +141,11 @@ func TestBenchRunsEveryKind(t *testing.T) {
 // A broker that stands still for a second delays all that is due in it, over each client:
 // a load that counted from its sends would show the few that were under way.
 func TestBenchShowsAStall(t *testing.T) {
-	for _, line := range []string{"produce --client wire", "produce --client franz", "e2e --client wire", "e2e --client franz", "consume --client wire --backlog 1MiB --fetch-max-bytes 1KiB"} {
+	for _, line := range []string{"produce --client wire --rate 2k --batch-records 1", "produce --client franz --rate 40k --record-size 100 --batch-records 10", "e2e --client wire --rate 2k", "e2e --client franz --rate 2k", "consume --client wire --backlog 1MiB --fetch-max-bytes 1KiB --rate 2k --batch-records 1"} {
 		t.Run(line, func(t *testing.T) {
 			t.Parallel() // they wait for most of their time
 			broker, addr, _ := benchProcess(t)
-			p := launch(t, append([]string{"bench"}, strings.Fields(line+" --warmup 0s --for 5s --rate 2k --batch-records 1 --no-save -o json -b "+addr)...)...)
+			p := launch(t, append([]string{"bench"}, strings.Fields(line+" --warmup 0s --for 5s --no-save -o json -b "+addr)...)...)
 			poll(t, "a second is measured", func() bool { return strings.Contains(p.said(), " 00:01 ") })
 			broker.signal(syscall.SIGSTOP)
 			time.Sleep(time.Second) // this is the stall, and no wait for anything
