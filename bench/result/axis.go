@@ -72,7 +72,7 @@ func timeAxis(from, to float64) axis {
 			break
 		}
 	}
-	for i, v := 0, math.Ceil(from/step)*step; v <= to*1.0001; i, v = i+1, v+step {
+	for i, v := 0, math.Ceil(from/step)*step; v <= a.max*1.0001; i, v = i+1, v+step {
 		a.mark(v, strconv.FormatFloat(v, 'f', -1, 64), i%2 == 1)
 	}
 	return a

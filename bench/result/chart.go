@@ -91,6 +91,10 @@ func (c *chart) add(l line, xs, ys []float64, text func(i int) string) {
 	c.Hover.Text = append(c.Hover.Text, t)
 }
 
+// lone is half of the length that a value without a neighbour is drawn with: a line of one
+// point would not be seen.
+const lone = 8
+
 // path is the d of an SVG path; y grows downwards there.
 func (c *chart) path(xs, ys []float64) string {
 	var b strings.Builder
@@ -100,10 +104,12 @@ func (c *chart) path(xs, ys []float64) string {
 			pen = "M"
 			continue
 		}
-		b.WriteString(pen)
-		b.WriteString(coord(c.x.pos(xs[i])))
-		b.WriteByte(' ')
-		b.WriteString(coord(plotUnits - c.y.pos(ys[i])))
+		x, y := c.x.pos(xs[i]), coord(plotUnits-c.y.pos(ys[i]))
+		if pen == "M" && (i+1 == len(ys) || math.IsNaN(ys[i+1])) {
+			b.WriteString("M" + coord(max(x-lone, 0)) + " " + y + "H" + coord(min(x+lone, plotUnits)))
+			continue
+		}
+		b.WriteString(pen + coord(x) + " " + y)
 		pen = "L"
 	}
 	return b.String()

@@ -2,6 +2,7 @@ package result
 
 import (
 	"bytes"
+	"cmp"
 	_ "embed" // the page's parts
 	"fmt"
 	"html/template"
@@ -267,7 +268,9 @@ func workloadFacts(w *workload.Workload) facts {
 	n("batch size (B)", w.BatchSize)
 	n("records per batch", w.BatchRecords)
 	f.add("keys", w.Keys)
-	n("key size (B)", w.KeySize)
+	if w.Keys != "" && w.Keys != "none" {
+		n("key size (B)", w.KeySize)
+	}
 	f.add("compression", w.Compression)
 	f.add("payload", strings.TrimSpace(w.Payload+" "+w.PayloadSHA))
 	n("requests in flight", w.InFlight)
@@ -276,8 +279,10 @@ func workloadFacts(w *workload.Workload) facts {
 		f.add("idempotent", "yes")
 	}
 	f.add("durability asked for", w.Durability)
-	n("fetch at most (B)", w.FetchMax)
-	n("fetch at least (B)", w.FetchMin)
+	if w.Consumes() {
+		n("fetch at most (B)", w.FetchMax)
+		n("fetch at least (B)", w.FetchMin)
+	}
 	f.add("backlog", Bytes(float64(w.Backlog)))
 	if w.Open() {
 		f.add("rate", grouped(w.Rate)+" records/s (open loop)")
@@ -334,7 +339,7 @@ func machineFacts(m perf.Fingerprint) facts {
 	if m.SyncMs > 0 {
 		f.add("disk sync of 4 KiB", fmt.Sprintf("%s median, %s worst", Duration(m.SyncMs*1e6), Duration(m.SyncWorst*1e6)))
 	}
-	f.add("CPU governor", m.Governor)
+	f.add("CPU governor", cmp.Or(m.Governor, "not shown by the kernel, as in most virtual machines"))
 	f.add("congestion control", m.Congestion)
 	f.add("container", m.Container)
 	f.add("hypervisor", m.Hypervisor)

@@ -256,6 +256,10 @@ func (r *Result) coresPlot() *chart {
 			return 0
 		})
 		x, y := thin(xs, ys, stripPoints)
+		if len(x) == 1 { // all there is: as wide as it was long
+			s := r.Series[0]
+			x, y = []float64{s.At - s.Seconds, s.At}, []float64{y[0], y[0]}
+		}
 		path := c.path(x, y)
 		path += "L" + coord(c.x.pos(x[len(x)-1])) + " 1000L" + coord(c.x.pos(x[0])) + " 1000Z"
 		c.Strips = append(c.Strips, strip{Name: "cpu " + strconv.Itoa(i), Value: percent(r.meanBusy(i)), Path: path})

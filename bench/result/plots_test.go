@@ -3,6 +3,7 @@ package result
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 )
@@ -35,6 +36,40 @@ func TestValuesUnderThePointerMatchTheirPlaces(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// A run of one interval, such as one that was interrupted at once, has plots with something
+// in them, and so has a value between two gaps.
+func TestAValueWithoutNeighboursIsSeen(t *testing.T) {
+	r := aRun.run(t)
+	r.Series = r.Series[:1]
+	r.Series[0].Warm, r.Series[0].At, r.Series[0].Seconds = false, 0.9, 0.9
+	plots := r.plots()
+	if len(plots) < 5 {
+		t.Errorf("%d plots", len(plots))
+	}
+	for _, c := range plots {
+		if c.ID == "percentiles" {
+			continue
+		}
+		if n := len(c.XTicks); n < 2 {
+			t.Errorf("%s: %d marks", c.ID, n)
+		}
+		for _, l := range c.Lines {
+			if !strings.ContainsAny(l.Path, "LH") {
+				t.Errorf("%s: %s is a point: %s", c.ID, l.Name, l.Path)
+			}
+		}
+		for _, s := range c.Strips {
+			if !strings.HasPrefix(s.Path, "M0 ") || strings.Count(s.Path, "L") != 3 {
+				t.Errorf("%s: %s", s.Name, s.Path)
+			}
+		}
+	}
+	c := newChart("", "", axis{max: 4}, axis{max: 4})
+	if got := c.path([]float64{0, 1, 2, 3, 4}, []float64{math.NaN(), 4, math.NaN(), 2, 0}); got != "M242 0H258M750 500L1000 1000" {
+		t.Errorf("%s", got)
 	}
 }
 
