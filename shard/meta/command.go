@@ -1,6 +1,7 @@
 package meta
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -30,6 +31,14 @@ func (c *Controller) Do(cmd core.Command) core.CommandResult {
 
 func refuse(code core.Code, format string, args ...any) core.CommandResult {
 	return core.CommandResult{Code: code, Text: fmt.Sprintf(format, args...)}
+}
+
+// unwritten refuses what could not be made durable.
+func unwritten(err error) core.CommandResult {
+	if errors.Is(err, core.ErrDiskFull) {
+		return refuse(core.ErrDiskFull, "%s", err)
+	}
+	return refuse(core.ErrStorage, "%s", err)
 }
 
 // ValidTopicName is Kafka's rule (Topic.validate).
@@ -81,7 +90,7 @@ func (c *Controller) put(id core.TopicID, t *topic, dry bool) core.CommandResult
 	}
 	if !dry {
 		if err := c.commit(&event{Put: map[core.TopicID]*topic{id: t}}); err != nil {
-			return refuse(core.ErrStorage, "%s", err)
+			return unwritten(err)
 		}
 	}
 	return core.CommandResult{Topic: built}
@@ -118,7 +127,7 @@ func (c *Controller) deleteTopic(cmd *core.Command) core.CommandResult {
 	}
 	e := &event{Delete: map[core.TopicID]tombstone{id: {t.Name, c.opt.Env.Wall()}}}
 	if err := c.commit(e); err != nil {
-		return refuse(core.ErrStorage, "%s", err)
+		return unwritten(err)
 	}
 	return core.CommandResult{}
 }
@@ -211,7 +220,7 @@ func (c *Controller) allocateProducerID() core.CommandResult {
 	if c.nextPID == c.state.Producers {
 		n := c.state.Producers + producerBlock
 		if err := c.commit(&event{Producers: &n}); err != nil {
-			return refuse(core.ErrStorage, "%s", err)
+			return unwritten(err)
 		}
 	}
 	c.nextPID++

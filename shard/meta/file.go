@@ -8,6 +8,7 @@ import (
 	"hash/crc32"
 	"io/fs"
 
+	"github.com/penstock/penstock/core"
 	"github.com/penstock/penstock/segment"
 )
 
@@ -18,7 +19,15 @@ const (
 	frameSize  = 8       // length and CRC before each record
 	recordMax  = 1 << 30 // a catalog of a million partitions is about 30 MB
 	rewriteMin = 1 << 20 // bytes of events after which a new snapshot may be written
+	reserveMin = 256 << 10
 )
+
+// The file has space beyond its end, reserveMin at least as long as the disk has room.
+// When it has none, that is for what may make room: topics are deleted, and retention
+// is shortened. All else is refused until the space can be kept again:
+//
+//	0            end                    reserved
+//	|  records    |  space, not in the size  |
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
@@ -39,6 +48,8 @@ type file struct {
 	f    segment.File
 	end  int64 // where the next record goes
 	base int64 // size of the snapshot at its start
+
+	reserved int64 // space is kept up to here; not below end once it has been asked for
 }
 
 // openFile replays the file into s. A missing file is a new broker.
@@ -142,18 +153,44 @@ func frame(e *event) ([]byte, error) {
 	return append(b, body...), nil
 }
 
-// append makes one event durable.
-func (w *file) append(e *event) error {
+// keep reserves space for n bytes and for what comes after them.
+func (w *file) keep(n int) error {
+	if w.end+int64(n)+reserveMin/2 <= w.reserved {
+		return nil
+	}
+	want := int64(n) + reserveMin
+	if err := w.f.Allocate(w.end, want); err != nil {
+		return err
+	}
+	w.reserved = w.end + want
+	return nil
+}
+
+// append makes one event durable. On a full disk it takes the reserve if it may, else
+// nothing has happened.
+func (w *file) append(e *event, mayTake bool) error {
 	b, err := frame(e)
 	if err != nil {
 		return err
 	}
+	if err := w.keep(len(b)); err != nil {
+		if !errors.Is(err, core.ErrDiskFull) || !mayTake || w.end+int64(len(b)) > w.reserved {
+			return err
+		}
+	}
 	if _, err := w.f.WriteAt(b, w.end); err != nil {
+		if !errors.Is(err, core.ErrDiskFull) { // a file system that keeps no space for us
+			return err
+		}
+		w.reserved = w.end
+		if cut := w.f.Truncate(w.end); cut != nil {
+			return final{cut}
+		}
 		return err
 	}
 	if planted != noSync {
 		if err := w.f.Datasync(); err != nil {
-			return err
+			return final{err}
 		}
 	}
 	w.end += int64(len(b))
@@ -164,37 +201,56 @@ func (w *file) append(e *event) error {
 func (w *file) worthRewriting() bool { return w.end-w.base > max(rewriteMin, w.base) }
 
 // rewrite replaces the file by one snapshot: written aside, synced, renamed. A crash
-// before the rename leaves the old file, after it the new one.
+// before the rename leaves the old file, after it the new one. A disk that is full leaves
+// the old file too.
 func (w *file) rewrite(s *state) error {
 	b, err := frame(&event{Revision: s.Revision, Snapshot: s})
 	if err != nil {
 		return err
 	}
-	if err := w.fs.MkdirAll(dir); err != nil {
-		return err
-	}
-	if err := w.fs.Remove(tempName); err != nil {
+	if err := errors.Join(w.fs.MkdirAll(dir), w.fs.Remove(tempName)); err != nil {
 		return err
 	}
 	f, err := w.fs.Open(tempName, segment.Create)
 	if err != nil {
 		return err
 	}
-	if _, err := f.WriteAt(b, 0); err != nil {
-		return errors.Join(err, f.Close())
+	next := file{fs: w.fs, f: f, end: int64(len(b)), base: int64(len(b)), reserved: int64(len(b))}
+	if _, err = f.WriteAt(b, 0); err == nil {
+		if err = next.keep(0); errors.Is(err, core.ErrDiskFull) {
+			err = nil // the events to come are asked again
+		}
 	}
-	if err := f.Datasync(); err != nil {
-		return errors.Join(err, f.Close())
+	if err == nil {
+		err = f.Datasync()
+	}
+	if err != nil {
+		return errors.Join(err, f.Close(), w.fs.Remove(tempName))
 	}
 	if err := w.fs.Rename(tempName, fileName); err != nil {
-		return errors.Join(err, f.Close())
+		return errors.Join(final{err}, f.Close())
 	}
 	if err := w.fs.SyncDir(dir); err != nil {
-		return errors.Join(err, f.Close())
+		return errors.Join(final{err}, f.Close())
 	}
 	if w.f != nil {
 		_ = w.f.Close() // the old file: it has been replaced
 	}
-	w.f, w.end, w.base = f, int64(len(b)), int64(len(b))
+	*w = next
 	return nil
+}
+
+// final is an error after which it is not known what the disk holds: nobody takes it for
+// a full disk, which is waited for.
+type final struct{ err error }
+
+// Error is that of the error itself.
+func (e final) Error() string { return e.err.Error() }
+
+// Unwrap hides the one error that would be waited for.
+func (e final) Unwrap() error {
+	if errors.Is(e.err, core.ErrDiskFull) {
+		return nil
+	}
+	return e.err
 }

@@ -3,6 +3,7 @@ package meta
 import (
 	"crypto/rand"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"sync/atomic"
 
@@ -31,7 +32,7 @@ type Controller struct {
 	state   *state
 	catalog atomic.Pointer[core.Catalog]
 	nextPID int64                                  // the next producer id of the block that state.Producers has reserved
-	failed  error                                  // a write that failed: final
+	failed  error                                  // a write that failed for another reason than a full disk: final
 	gone    map[core.TopicID]map[core.ShardID]bool // tombstones, and the shards that have nothing left of them
 }
 
@@ -53,6 +54,9 @@ func Open(seam segment.FS, opt Options) (*Controller, error) {
 		if err := c.file.rewrite(c.state); err != nil {
 			return nil, fmt.Errorf("write %s: %w", fileName, err)
 		}
+	}
+	if err := c.file.keep(0); err != nil && !errors.Is(err, core.ErrDiskFull) {
+		return nil, fmt.Errorf("reserve space for %s: %w", fileName, err)
 	}
 	c.nextPID = c.state.Producers // the rest of the last block is lost: ids are never given twice
 	return c, c.publish()
@@ -92,17 +96,32 @@ func (c *Controller) commit(e *event) error {
 		return c.failed
 	}
 	e.Revision = c.state.Revision + 1
-	if err := c.file.append(e); err != nil {
-		c.failed = fmt.Errorf("write %s: %w", fileName, err)
-		return c.failed
+	if err := c.file.append(e, c.mayMakeRoom(e)); err != nil {
+		err = fmt.Errorf("write %s: %w", fileName, err)
+		if !errors.Is(err, core.ErrDiskFull) {
+			c.failed = err
+		}
+		return err
 	}
 	c.state.apply(e)
 	if c.file.worthRewriting() {
-		if err := c.file.rewrite(c.state); err != nil {
+		err := c.file.rewrite(c.state)
+		if err != nil && !errors.Is(err, core.ErrDiskFull) { // with room, after a later event
 			c.failed = fmt.Errorf("rewrite %s: %w", fileName, err)
 		}
 	}
 	return c.publish()
+}
+
+// mayMakeRoom says that an event may take what is kept for a full disk: it ends a topic,
+// changes its settings, or comes at a start. New topics, partitions and producers wait.
+func (c *Controller) mayMakeRoom(e *event) bool {
+	for id, t := range e.Put {
+		if old := c.state.Topics[id]; old == nil || len(old.Owners) != len(t.Owners) {
+			return false
+		}
+	}
+	return e.Producers == nil
 }
 
 func (c *Controller) publish() error {
