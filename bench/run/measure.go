@@ -367,7 +367,7 @@ func (m *measure) fill(end sample) {
 		}
 	}
 	if m.Workload.Client == workload.Franz && m.Workload.Consumes() {
-		m.note("franz-go has one fetch in flight per consumer and broker, and asks ahead of who reads: the figures of what was read are such a client's, and with --client wire more may be in flight.")
+		m.note("franz-go has one fetch in flight per consumer and broker, and asks ahead of who reads: the figures of what was read are such a client's.")
 	}
 }
 

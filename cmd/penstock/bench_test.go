@@ -110,6 +110,9 @@ func TestBenchRunsEveryKind(t *testing.T) {
 			if d := r.Target.Durability; w.Durability != "" && !strings.HasPrefix(d, w.Durability+":") {
 				t.Errorf("durability %s, asked for %s", d, w.Durability)
 			}
+			if said := strings.Contains(strings.Join(r.Notes, "\n"), "franz-go has one fetch in flight"); said != (w.Client == "franz" && w.Consumes()) {
+				t.Errorf("one fetch in flight: said %v", said)
+			}
 			if w.View == "cores" && r.Target.Nodes != 2 || r.Target.Software != "penstock "+version || r.Tool != "penstock bench "+strings.Join(strings.Fields((&fc).title())[1:], " ") || r.Target.PID == 0 || r.Broker == nil {
 				t.Errorf("%+v %+v", r.Target, r.Broker)
 			}
@@ -282,6 +285,12 @@ func TestBenchSaysWhatIsWrong(t *testing.T) {
 		"produce --congestion none-such" + quick:         {cli.ExitFailed, "none-such"},
 		"produce --topic-config retention.mss=1" + quick: {cli.ExitFailed, "retention.ms"},
 		"produce -X client.id=me" + quick:                {cli.ExitConfig, "client.id cannot be set here"},
+		"produce --save jsn -b " + addr:                  {cli.ExitUsage, "did you mean json"},
+		"produce --save html" + quick:                    {cli.ExitUsage, "exclude each other"},
+		"produce --out " + file + "/x -b " + addr:        {cli.ExitFailed, "name another directory with --out"},
+		"produce --topic a --keep" + quick:               {cli.ExitUsage, "--keep has no meaning"},
+		"consume --client franz --rate 1k" + quick:       {cli.ExitUsage, "a rate for consume needs client: wire"},
+		"consume --client franz --in-flight 2" + quick:   {cli.ExitUsage, "franz-go has one fetch in flight"},
 		"run " + file + quick:                            {cli.ExitConfig, "w.yaml:2: there is no field"},
 		"run pinned-producr" + quick:                     {cli.ExitConfig, "did you mean pinned-producer?"},
 		"produce -b 127.0.0.1:1 --timeout 1s --no-save":  {cli.ExitUnreachable, "127.0.0.1:1"},

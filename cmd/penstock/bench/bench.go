@@ -6,14 +6,17 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 
 	"github.com/penstock/penstock/bench/result"
 	"github.com/penstock/penstock/bench/run"
 	"github.com/penstock/penstock/bench/workload"
 	"github.com/penstock/penstock/cmd/penstock/cli"
+	"github.com/penstock/penstock/core"
 )
 
 // Command is penstock bench.
@@ -238,6 +241,33 @@ func (o *options) apply(w *workload.Workload) error {
 	return nil
 }
 
+// saving says before a run what could not be saved after it.
+func (o *options) saving(cmd *cobra.Command) error {
+	if o.keep && o.topic != "" {
+		return cli.Usage("--keep has no meaning with --topic: a topic that exists is left in any case")
+	}
+	if o.noSave {
+		for _, name := range []string{"save", "out"} {
+			if cmd.Flags().Changed(name) {
+				return cli.Usage("--no-save and --%s exclude each other", name)
+			}
+		}
+		return nil
+	}
+	for _, f := range o.formats {
+		if !slices.Contains(result.Kinds, f) {
+			return cli.Usage("--save %s is not a form%s; there are %s", f, core.DidYouMean(f, result.Kinds), strings.Join(result.Kinds, ", "))
+		}
+	}
+	if err := os.MkdirAll(o.dir, 0o755); err != nil {
+		return fmt.Errorf("nothing can be saved in %s: %w; name another directory with --out, or say --no-save", o.dir, err)
+	}
+	if err := unix.Access(o.dir, unix.W_OK); err != nil {
+		return fmt.Errorf("nothing can be saved in %s: %w; name another directory with --out, or say --no-save", o.dir, err)
+	}
+	return nil
+}
+
 // toolOf makes the tool's name of what --version prints, and cuts out the version alone.
 func toolOf(title string) (tool, version string) {
 	words := strings.Fields(title)
@@ -249,6 +279,9 @@ func toolOf(title string) (tool, version string) {
 
 func (o *options) run(cmd *cobra.Command, w workload.Workload, notes []string) error {
 	if err := o.apply(&w); err != nil {
+		return err
+	}
+	if err := o.saving(cmd); err != nil {
 		return err
 	}
 	var asserts []result.Assertion
