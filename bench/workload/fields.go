@@ -16,6 +16,7 @@ type Field struct {
 	Name string
 	Doc  string
 	Only string // kinds it has a meaning for, by their names; "": all
+	Form string // of a value: n, size, duration, or the values there are as a|b; "": true or false
 	get  func(w *Workload) string
 	set  func(w *Workload, v string) error
 }
@@ -39,7 +40,7 @@ var fields = []Field{
 	count("batch_records", "records of a batch, instead of its size (0: by size)", func(w *Workload) *int { return &w.BatchRecords }),
 	choice("keys", "keys of the records", func(w *Workload) *string { return &w.Keys }, "none", "random", "sequential"),
 	bytes("key_size", "bytes of a key", func(w *Workload) *int { return &w.KeySize }),
-	choice("compression", "of the record batches", func(w *Workload) *string { return &w.Compression }, "none", "gzip", "snappy", "lz4", "zstd"),
+	choice("compression", "of the record batches: none, gzip, snappy, lz4 or zstd", func(w *Workload) *string { return &w.Compression }, "none", "gzip", "snappy", "lz4", "zstd"),
 	words("payload", "random, or a file whose lines are the values", func(w *Workload) *string { return &w.Payload }),
 	count("producers", "connections or clients that send", func(w *Workload) *int { return &w.Producers }).only(sending),
 	count("consumers", "connections or clients that read", func(w *Workload) *int { return &w.Consumers }).only(reading),
@@ -48,19 +49,19 @@ var fields = []Field{
 	count("in_flight", "requests in flight per connection of a producer, and of a consumer if nothing is produced; else a consumer has one", func(w *Workload) *int { return &w.InFlight }),
 	choice("acks", "acknowledgements that a producer waits for", func(w *Workload) *string { return &w.Acks }, "all", "1", "0"),
 	truth("idempotent", "idempotent producers (franz client)", func(w *Workload) *bool { return &w.Idempotent }).only(sending),
-	choice("durability", "of the topics made: synced, interval or os; by default as the broker has it", func(w *Workload) *string { return &w.Durability }, "synced", "interval", "os", ""),
+	choice("durability", "of the topics made; by default as the broker has it", func(w *Workload) *string { return &w.Durability }, "synced", "interval", "os", ""),
 	bytes("fetch_max_bytes", "largest answer to a fetch", func(w *Workload) *int { return &w.FetchMax }).only(reading),
 	bytes("fetch_min_bytes", "the broker waits for so many bytes", func(w *Workload) *int { return &w.FetchMin }).only(reading),
-	{Name: "backlog_bytes", Doc: "written before it begins, and not measured", Only: Consume + " " + Mixed,
+	{Name: "backlog_bytes", Doc: "written before it begins, and not measured", Only: Consume + " " + Mixed, Form: "size",
 		get: func(w *Workload) string { return FormatSize(w.Backlog) },
 		set: func(w *Workload, v string) (err error) { w.Backlog, err = ParseSize(v); return err }},
-	{Name: "rate", Doc: "records a second of all clients together, kept whatever the broker does (open loop); 0: as fast as answers come (closed loop)",
+	{Name: "rate", Doc: "records a second of all clients together, kept whatever the broker does (open loop); 0: as fast as answers come (closed loop)", Form: "n",
 		get: func(w *Workload) string { return strconv.FormatInt(w.Rate, 10) },
 		set: func(w *Workload, v string) (err error) { w.Rate, err = ParseCount(v); return err }},
 	span("warmup", "not measured", func(w *Workload) *Time { return &w.Warmup }),
 	span("duration", "measured", func(w *Workload) *Time { return &w.Duration }),
-	choice("client", "wire (pre-encoded requests) or franz (franz-go, an ordinary client)", func(w *Workload) *string { return &w.Client }, "wire", "franz"),
-	choice("view", "normal, or cores (one port per core: begin at one of them)", func(w *Workload) *string { return &w.View }, "normal", "cores"),
+	choice("client", "pre-encoded requests, or franz-go, an ordinary client", func(w *Workload) *string { return &w.Client }, "wire", "franz"),
+	choice("view", "which ports: the normal one, or one per core (begin at one of them)", func(w *Workload) *string { return &w.View }, "normal", "cores"),
 }
 
 // configsKey is the one field that is not a scalar.
@@ -99,12 +100,12 @@ func field(name string) (Field, error) {
 }
 
 func words(name, doc string, at func(*Workload) *string) Field {
-	return Field{Name: name, Doc: doc, get: func(w *Workload) string { return *at(w) },
+	return Field{Name: name, Doc: doc, Form: "text", get: func(w *Workload) string { return *at(w) },
 		set: func(w *Workload, v string) error { *at(w) = v; return nil }}
 }
 
 func choice(name, doc string, at func(*Workload) *string, of ...string) Field {
-	return Field{Name: name, Doc: doc, get: func(w *Workload) string { return *at(w) },
+	return Field{Name: name, Doc: doc, Form: strings.TrimSuffix(strings.Join(of, "|"), "|"), get: func(w *Workload) string { return *at(w) },
 		set: func(w *Workload, v string) error {
 			for _, o := range of {
 				if v == o {
@@ -117,7 +118,7 @@ func choice(name, doc string, at func(*Workload) *string, of ...string) Field {
 }
 
 func count(name, doc string, at func(*Workload) *int) Field {
-	return Field{Name: name, Doc: doc, get: func(w *Workload) string { return strconv.Itoa(*at(w)) },
+	return Field{Name: name, Doc: doc, Form: "n", get: func(w *Workload) string { return strconv.Itoa(*at(w)) },
 		set: func(w *Workload, v string) error {
 			n, err := ParseCount(v)
 			if err == nil && n > 1<<30 {
@@ -131,7 +132,7 @@ func count(name, doc string, at func(*Workload) *int) Field {
 }
 
 func bytes(name, doc string, at func(*Workload) *int) Field {
-	return Field{Name: name, Doc: doc, get: func(w *Workload) string { return FormatSize(int64(*at(w))) },
+	return Field{Name: name, Doc: doc, Form: "size", get: func(w *Workload) string { return FormatSize(int64(*at(w))) },
 		set: func(w *Workload, v string) error {
 			n, err := ParseSize(v)
 			if err == nil && n > 1<<30 {
@@ -156,7 +157,7 @@ func truth(name, doc string, at func(*Workload) *bool) Field {
 }
 
 func span(name, doc string, at func(*Workload) *Time) Field {
-	return Field{Name: name, Doc: doc, get: func(w *Workload) string { return at(w).String() },
+	return Field{Name: name, Doc: doc, Form: "duration", get: func(w *Workload) string { return at(w).String() },
 		set: func(w *Workload, v string) error {
 			d, err := time.ParseDuration(v)
 			if err != nil || d < 0 {

@@ -167,6 +167,9 @@ func (o *options) flags(cmd *cobra.Command, kind string) {
 			if value.truth() {
 				fl.NoOptDefVal = "true"
 			}
+			if values := strings.Split(w.Form, "|"); len(values) > 1 {
+				_ = cmd.RegisterFlagCompletionFunc(n, cli.CompleteWords(values...)) // the flag is there
+			}
 			fl.Hidden = n != name && aliases[name] != ""
 		}
 	}
@@ -174,11 +177,12 @@ func (o *options) flags(cmd *cobra.Command, kind string) {
 	f.BoolVar(&o.max, "max", false, "as fast as answers come, whatever rate the workload has (closed loop)")
 	f.StringVar(&o.topic, "topic", "", "use this `topic`, which exists, and leave it; by default topics are made and deleted")
 	f.BoolVar(&o.keep, "keep", false, "do not delete the topics that were made")
-	f.StringVar(&o.congestion, "congestion", run.Auto, "TCP congestion control of the load: a name, system, or auto (cubic if the broker is on this machine)")
-	f.IntVar(&o.pid, "broker-pid", 0, "process of the broker, to count its CPU; by default who listens on its port, if that is here")
+	f.StringVar(&o.congestion, "congestion", run.Auto, "TCP congestion control of the load: a `name`, system, or auto (cubic if the broker is on this machine)")
+	f.IntVar(&o.pid, "broker-pid", 0, "process `id` of the broker, to count its CPU; by default who listens on its port, if that is here")
 	f.StringArrayVar(&o.asserts, "assert", nil, "`condition` such as 'p99<5ms'; exit code 3 if it does not hold (repeatable)")
 	f.StringVar(&o.dir, "out", "bench-results", "`directory` for the files of the result")
-	f.StringSliceVar(&o.formats, "save", []string{"json", "hlog", "csv", "html"}, "files of the result: json, hlog, csv, html, omb")
+	f.StringSliceVar(&o.formats, "save", []string{"json", "hlog", "csv", "html"}, "`forms` of the result: json, hlog, csv, html, omb")
+	f.Lookup("save").DefValue = "json,hlog,csv,html" // without the brackets of a list
 	f.BoolVar(&o.noSave, "no-save", false, "write no files")
 	f.BoolVar(&o.plain, "plain", false, "a line per second instead of the live screen")
 }
@@ -199,7 +203,13 @@ func (v *flagValue) truth() bool {
 
 // String, Set and Type are those of a flag.
 func (v *flagValue) String() string { return v.shown }
-func (v *flagValue) Type() string   { return "" }
+func (v *flagValue) Type() string {
+	const most = 24 // longer would leave little room beside it
+	if len(v.field.Form) > most {
+		return "name"
+	}
+	return v.field.Form
+}
 func (v *flagValue) Set(s string) error {
 	var scratch workload.Workload
 	if err := v.field.Set(&scratch, s); err != nil {
