@@ -2,7 +2,6 @@ package run
 
 import (
 	"context"
-	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -383,7 +382,7 @@ func (m *measure) used(from, to, most usage) result.Usage {
 	cpu := to.cpu - from.cpu
 	share := 0.0
 	if s := m.result.Seconds; s > 0 {
-		share = cpu / s / float64(runtime.NumCPU())
+		share = cpu / s / float64(max(len(m.began.all), 1)) // not NumCPU, which is what this process may use
 	}
 	return result.Usage{CPUSeconds: cpu, CPUShare: share, RSS: most.rss, RSSAnon: most.anon}
 }

@@ -140,6 +140,15 @@ func TestPercentilesAreThoseOfAllClients(t *testing.T) {
 	}
 }
 
+// A share is of all CPUs of the machine, of which the load may be allowed a few.
+func TestSharesAreOfTheWholeMachine(t *testing.T) {
+	m := newMeasure(&run{result: &result.Result{Seconds: 2}})
+	m.began.all = make([]float64, 8)
+	if got := m.used(usage{cpu: 1}, usage{cpu: 5}, usage{}); got.CPUSeconds != 4 || got.CPUShare != 0.25 {
+		t.Errorf("%+v", got)
+	}
+}
+
 // What was counted in the warm-up is in no figure but the seconds, and what answered after
 // the end counts for the latency of an open loop and for nothing else.
 func TestTheWarmUpIsDropped(t *testing.T) {
