@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -251,6 +252,24 @@ func (o *options) apply(w *workload.Workload) error {
 	return nil
 }
 
+// repeats is the command that repeats a run: with the brokers if they came from the
+// environment, and without the secrets, for a result is made to be shown.
+func repeats(args []string, brokers string, named bool) []string {
+	out := []string{"penstock"}
+	for _, a := range args {
+		if m := secret.FindStringSubmatch(a); m != nil {
+			a = m[1] + "…"
+		}
+		out = append(out, a)
+	}
+	if brokers != "" && !named {
+		out = append(out, "--brokers", brokers)
+	}
+	return out
+}
+
+var secret = regexp.MustCompile(`(?i)^([^=]*(?:=[^=]*)?(?:password|secret|token|key\.pem|jaas\.config)[^=]*=).`)
+
 // saving says before a run what could not be saved after it.
 func (o *options) saving(cmd *cobra.Command) error {
 	if o.keep && o.topic != "" {
@@ -307,7 +326,7 @@ func (o *options) run(cmd *cobra.Command, w workload.Workload, notes []string) e
 	sig := catch(cmd.Context(), screen.say)
 	defer sig.release()
 	res, err := run.Run(sig.ctx, run.Config{Workload: w, Client: o.conn.Client, Timeout: o.conn.Timeout, Topic: o.topic, Keep: o.keep, Congestion: o.congestion,
-		BrokerPID: o.pid, Command: append([]string{"penstock"}, os.Args[1:]...), Tool: tool, Version: version, Notes: notes,
+		BrokerPID: o.pid, Command: repeats(os.Args[1:], os.Getenv(cli.BrokersVariable), cmd.Flags().Changed("brokers")), Tool: tool, Version: version, Notes: notes,
 		Say: screen.say, Begin: screen.begin, Second: screen.second, Hurry: sig.hurry, Made: sig.made})
 	screen.end()
 	if res == nil {

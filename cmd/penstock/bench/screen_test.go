@@ -109,6 +109,18 @@ func TestTheLiveScreenOfANarrowTerminal(t *testing.T) {
 	}
 }
 
+func TestTheCommandRepeatsTheRunAndTellsNoSecret(t *testing.T) {
+	args := []string{"bench", "produce", "--rate", "1k", "-X", "sasl.username=me", "-X", "sasl.password=hush", "-Xssl.key.password=hush", "--option=sasl.jaas.config=a password=hush;"}
+	for named, want := range map[bool]string{
+		true:  "penstock bench produce --rate 1k -X sasl.username=me -X sasl.password=… -Xssl.key.password=… --option=sasl.jaas.config=…",
+		false: "penstock bench produce --rate 1k -X sasl.username=me -X sasl.password=… -Xssl.key.password=… --option=sasl.jaas.config=… --brokers kafka:9092",
+	} {
+		if got := strings.Join(repeats(args, "kafka:9092", named), " "); got != want {
+			t.Errorf("\n%s\n%s", got, want)
+		}
+	}
+}
+
 func TestWordsAreWrapped(t *testing.T) {
 	const text = "load    a few words and more"
 	for width, want := range map[int]string{0: text, 100: text, 19: "load    a few\n  words and more"} {
