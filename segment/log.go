@@ -108,7 +108,7 @@ func (l *Log) Append(b []byte, st batch.Stamp) error {
 		return core.ErrStorage
 	case l.bad != nil:
 		return l.bad
-	case s.full:
+	case s.full && !(l.cfg.Vital && s.spare(len(b))):
 		return core.ErrDiskFull
 	case len(b) > len(s.arena.chunks)/2*s.arena.chunkBytes:
 		return core.ErrTooLarge
@@ -137,6 +137,15 @@ func (l *Log) Append(b []byte, st batch.Stamp) error {
 	l.end = st.Base + core.Offset(h.LastDelta) + 1
 	l.appended(g, pos, st.Base)
 	return nil
+}
+
+// spare says whether an append finds room while the disk is full. The journal and the
+// arena were taken whole at the start, so they are there whatever the disk does, and what
+// others have appended to them is bounded: a vital log goes on in what is left. An eighth
+// of the journal stays free, so that no group has to wait for a checkpoint, which would
+// wait for the disk.
+func (s *Store) spare(size int) bool {
+	return s.j.used()+s.pending <= s.cfg.JournalBytes/8*7 && !s.group.blocked && s.room(size)
 }
 
 // store copies bytes into the tail's chunks.

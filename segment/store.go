@@ -70,6 +70,7 @@ type LogConfig struct {
 	RetentionBytes int64
 	FlushMs        int64
 	FlushMessages  int64
+	Vital          bool // small, and appended to while the disk is full as well; see Store.spare
 }
 
 // Stats are counters of one store, a snapshot.

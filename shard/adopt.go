@@ -119,7 +119,8 @@ func (p *partition) replay(found *segment.Recovered, now int64) error {
 func logConfig(t *core.Topic) segment.LogConfig {
 	c := &t.Config
 	return segment.LogConfig{Durability: c.Durability, SegmentBytes: c.SegmentBytes, SegmentMs: c.SegmentMs,
-		RetentionMs: c.RetentionMs, RetentionBytes: c.RetentionBytes, FlushMs: c.FlushMs, FlushMessages: c.FlushMessages}
+		RetentionMs: c.RetentionMs, RetentionBytes: c.RetentionBytes, FlushMs: c.FlushMs, FlushMessages: c.FlushMessages,
+		Vital: t.Internal}
 }
 
 // adopt takes in the published catalog if it is another one: first what is gone, then
