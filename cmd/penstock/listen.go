@@ -191,7 +191,7 @@ func (s *server) isReady() error {
 		}
 	}
 	if diskFull(r.shards) {
-		return fmt.Errorf("the disk of %s is full, so nothing is taken in: %s", s.disk.dir, fullRemedy)
+		return fmt.Errorf("the disk of %s is full, so no records are taken in: %s", s.disk.dir, fullRemedy)
 	}
 	return nil
 }

@@ -58,7 +58,7 @@ func (s *server) tellFull(was bool) bool {
 	full := diskFull(s.shards)
 	switch {
 	case full && !was:
-		s.log.Error("the disk is full: nothing more is taken in, what was acknowledged is served", "dir", s.disk.dir, "remedy", fullRemedy)
+		s.log.Error("the disk is full: no records are taken in; what was acknowledged is served, offsets are committed, topics and records can be deleted", "dir", s.disk.dir, "remedy", fullRemedy)
 	case was && !full:
 		s.log.Info("the disk has room again: records are taken in", "dir", s.disk.dir)
 	}
