@@ -29,6 +29,9 @@ func (m *model) frame() string {
 			head = append(head, "")
 		}
 	}
+	for _, a := range alarms(r) {
+		head = append(head, " "+p.text(bad, cut(a, m.width-2)))
+	}
 	space()
 	if r != nil && m.height >= 12 && !m.help {
 		head = append(head, summary(&p, &r.Total, m.width, m.height >= 22)...)
@@ -59,6 +62,34 @@ func (m *model) frame() string {
 		}
 	}
 	return strings.Join(lines[:min(len(lines), max(m.height, 1))], "\n")
+}
+
+// alarms are what a person must see whichever table is shown, a line each.
+func alarms(r *Report) (lines []string) {
+	if r == nil {
+		return nil
+	}
+	var where []string
+	for i := range r.Cores {
+		c := &r.Cores[i]
+		if c.Failed != "" {
+			lines = append(lines, fmt.Sprintf("STORAGE FAILED on core %d: %s; it acknowledges nothing any more, and the broker's log says what to do", c.ID, safe(c.Failed)))
+		}
+		if c.Quarantined > 0 {
+			where = append(where, fmt.Sprintf("%d on core %d", c.Quarantined, c.ID))
+		}
+	}
+	if n := r.Total.Quarantined; n > 0 {
+		lines = append(lines, fmt.Sprintf("QUARANTINED: %s refused because of damaged data (%s); the broker's log says which and what to do", were(n), strings.Join(where, ", ")))
+	}
+	return lines
+}
+
+func were(partitions int64) string {
+	if partitions == 1 {
+		return "1 partition is"
+	}
+	return fmt.Sprintf("%d partitions are", partitions)
 }
 
 // body is the table, and which of its rows it shows: from, and of how many.

@@ -2,6 +2,7 @@ package top
 
 import (
 	"context"
+	"encoding/json"
 	"flag"
 	"fmt"
 	"net"
@@ -124,12 +125,53 @@ func TestFrames(t *testing.T) {
 	put("80x24, the broker is gone", newScreen(t, 80, 24).sees(100).sees(101).fails(102, refused()).fails(109, refused()).frame())
 	put("80x24, the broker is back", newScreen(t, 80, 24).sees(100).sees(101).fails(102, refused()).sees(3).sees(4).frame())
 	put("80x24, paused", newScreen(t, 80, 24).sees(100).sees(101).press("p").sees(200).frame())
+	s := newScreen(t, 80, 24).sees(100)
+	s.m.Update(readMsg{s.m.generation, only(hurt(101), s.m.part), nil, begin.Add(101 * time.Second)})
+	put("80x24, a disk has failed and data are damaged", s.frame())
 	a, e := broker(100), broker(101)
 	r := compare(a, e)
 	r.Admin = "127.0.0.1:9644"
 	put("text, 100 columns", strings.Join(text(r, 100, false), "\n"))
 	put("text, wide", strings.Join(text(r, wideColumns, true), "\n"))
 	golden(t, "frames.txt", b.String())
+}
+
+// hurt is a broker with a disk that has failed and damaged data.
+func hurt(t int64) *sample {
+	s := broker(t)
+	s.shards.Shards[1].Failed = "sync the journal: input/output error\n\x1b[2J"
+	s.shards.Shards[0].Quarantined, s.shards.Shards[3].Quarantined = 1, 1200
+	return s
+}
+
+// TestAlarmsAreSeen holds that what is lost is said in every table, at every size, and in
+// every form.
+func TestAlarmsAreSeen(t *testing.T) {
+	const failed, quarantined = "STORAGE FAILED on core 1", "QUARANTINED: 1201 partitions"
+	for _, size := range [][2]int{{200, 50}, {80, 24}, {40, 24}, {40, 10}} {
+		for _, k := range []string{"1", "t", "g", "c", "?"} {
+			s := newScreen(t, size[0], size[1]).press(k)
+			if s.sees(100).hides("STORAGE", "QUARANTINED"); s.m.err != nil {
+				t.Fatal(s.m.err)
+			}
+			s.m.Update(readMsg{s.m.generation, only(hurt(101), s.m.part), nil, begin.Add(101 * time.Second)})
+			s.shows(failed, quarantined)
+		}
+	}
+	r := compare(broker(100), hurt(101))
+	lines := strings.Join(text(r, 60, false), "\n")
+	for _, want := range []string{failed + ": sync the journal: input/output error", quarantined + " are refused because of damaged data (1 on core 0, 1200 on core 3); the broker's log says which and what to do\n"} {
+		if !strings.Contains(lines, want) || strings.Contains(lines, "\x1b") {
+			t.Errorf("%q is not in\n%s", want, lines)
+		}
+	}
+	b, err := json.Marshal(r)
+	if err != nil || !strings.Contains(string(b), `"id":1,"storage_failed":"sync the journal`) || !strings.Contains(string(b), `"partitions_quarantined":1201`) {
+		t.Errorf("%v: %s", err, b)
+	}
+	if a := alarms(compare(nil, broker(1))); a != nil {
+		t.Errorf("nothing is wrong: %q", a)
+	}
 }
 
 func golden(t *testing.T, name, got string) {

@@ -35,7 +35,8 @@ type Total struct {
 
 // Core is one shard with its loop.
 type Core struct {
-	ID      int `json:"id"`
+	ID      int    `json:"id"`
+	Failed  string `json:"storage_failed,omitempty"` // why nothing is acknowledged any more
 	Figures `yaml:",inline"`
 }
 
@@ -56,6 +57,7 @@ type Figures struct {
 	Queued      int64    `json:"output_queued_bytes"`
 	Connections int64    `json:"connections"`
 	Partitions  int64    `json:"partitions"`
+	Quarantined int64    `json:"partitions_quarantined"`
 	Sync        Latency  `json:"sync_latency"`
 	Produce     Latency  `json:"produce_latency"`
 	Fetch       Latency  `json:"fetch_latency"`
@@ -186,7 +188,7 @@ func (r *Report) shards(a, b *sample) {
 	most := 0.0
 	for i := range b.shards.Shards {
 		s := &b.shards.Shards[i]
-		c := Core{ID: s.ID, Figures: Figures{Pending: s.Pending, UnderWay: s.Messages, Queued: s.Queued, Connections: s.Connections, Partitions: s.Partitions}}
+		c := Core{ID: s.ID, Figures: Figures{Pending: s.Pending, UnderWay: s.Messages, Queued: s.Queued, Connections: s.Connections, Partitions: s.Partitions, Quarantined: s.Quarantined}, Failed: s.Failed}
 		if p := before[s.ID]; p != nil && s.At > p.At {
 			dt := s.At - p.At
 			r.Seconds = max(r.Seconds, dt)
@@ -237,6 +239,7 @@ func (f *Figures) add(c *Figures) {
 	f.Queued += c.Queued
 	f.Connections += c.Connections
 	f.Partitions += c.Partitions
+	f.Quarantined += c.Quarantined
 }
 
 // sum adds what is known; nothing known stays unknown.

@@ -21,6 +21,12 @@ func text(r *Report, width int, all bool) []string {
 	if r.Restarted {
 		lines = append(lines, " The broker has started anew between the two answers: there are no rates.", "")
 	}
+	for _, a := range alarms(r) { // whole, however wide: they are rare, and of weight
+		lines = append(lines, " "+a)
+	}
+	if len(alarms(r)) > 0 {
+		lines = append(lines, "")
+	}
 	lines = append(lines, summary(p, &r.Total, width, true)...)
 	for i := range sights {
 		t := build(r, part(i), sights[i].begin, false)
