@@ -15,6 +15,8 @@ import (
 	"unicode/utf8"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/penstock/penstock/perf"
 )
 
 // underLoad starts a broker and a workload that goes on until the broker ends. It returns
@@ -305,7 +307,7 @@ func TestBanner(t *testing.T) {
 	for _, want := range []string{
 		"penstock " + version, "linux/", // version
 		"data        " + dir, "free; empty\n", // data, recovery
-		"2 on ", "8 MiB of arena (tmpfs) and 16 MiB of journal", // shards
+		"2 on ", "8 MiB of arena (" + perf.FileSystem(arena) + ") and 16 MiB of journal", // shards
 		"one broker, advertised as connected, plaintext", "core 0 of 2", "core 1 of 2", // addresses
 		"/healthz  /readyz  /v1/status", // admin
 		"security    off, loopback only",

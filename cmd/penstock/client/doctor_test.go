@@ -142,7 +142,7 @@ func TestDoctorNamesTheTrap(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			d := &diagnosis{Address: c.addr, show: func(step) {}, patience: 300 * time.Millisecond}
+			d := &diagnosis{Address: c.addr, show: func(step) {}, patience: 2 * time.Second}
 			d.examine(context.Background())
 			last := step{OK: true}
 			for _, s := range d.Steps {
@@ -155,7 +155,7 @@ func TestDoctorNamesTheTrap(t *testing.T) {
 			}
 		})
 	}
-	d := &diagnosis{Address: fakeBroker(t, all, self(t, other)), show: func(step) {}, patience: time.Second}
+	d := &diagnosis{Address: fakeBroker(t, all, self(t, other)), show: func(step) {}, patience: time.Minute}
 	if d.examine(context.Background()); len(d.Fix) != 0 || !d.Steps[len(d.Steps)-1].OK {
 		t.Errorf("a broker at another address that is fine: %+v, %q", d.Steps, d.Fix)
 	}
