@@ -251,8 +251,11 @@ func TestAdminPort(t *testing.T) {
 			t.Fatalf("%s", body)
 		}
 	}
-	if code, _ := get(url + "/"); code != 404 {
-		t.Errorf("/: %d", code)
+	if code, body := get(url + "/"); code != 200 || !strings.Contains(body, "/v1/status") {
+		t.Errorf("/: %d %s", code, body)
+	}
+	if code, _ := get(url + "/none"); code != 404 {
+		t.Errorf("/none: %d", code)
 	}
 	p.signal(syscall.SIGTERM)
 	for ended := false; !ended; {
