@@ -211,6 +211,9 @@ func verbsTopics(v verbs, topic string) error {
 			return v.is(map[string]any{"0.status": "exists"}, "topic", "create", topic, "--if-not-exists")
 		},
 		func() error { return v.fails(1, "INVALID_CONFIG", "topic", "create", topic+"-x", "-c", "no.such=1") },
+		func() error {
+			return v.fails(1, "did you mean retention.ms?", "topic", "create", topic+"-x", "-c", "retenton.ms=1")
+		},
 		func() error { return v.is(map[string]any{"0.status": "possible"}, "topic", "create", topic+"-y", "-d") },
 		func() error {
 			return soon(func() error {
@@ -231,7 +234,7 @@ func verbsTopics(v verbs, topic string) error {
 			return v.is(map[string]any{"0.before": 86400000, "0.after": 60000, "0.dry_run": true}, "topic", "alter", topic, "-s", "retention.ms=60000", "-d")
 		},
 		func() error { // the answer shows what the broker says afterwards, which Kafka may say later
-			_, err := v.ok("", "topic", "alter", topic, "-s", "retention.ms=60000", "--partitions", "4")
+			_, err := v.ok("", "topic", "alter", topic, "-c", "retention.ms=60000", "--partitions", "4")
 			return err
 		},
 		func() error {
