@@ -22,6 +22,12 @@ import (
 // iovMax is the most buffers that one pwritev takes (IOV_MAX).
 const iovMax = 1024
 
+// writeMax is the most bytes that one pwritev takes. A longer write into new pages of a
+// file makes the kernel look for runs of a MiB and more, and those are what the host of a
+// virtual machine has taken back: 1.6 GB took 3.0 s of CPU in pieces of 1 MiB, and 0.30
+// in pieces of 128 to 512 KiB. The calls that come on top take a µs each.
+const writeMax = 256 << 10
+
 // osFS is the real file system below a root directory.
 type osFS struct {
 	root string
@@ -198,12 +204,13 @@ func (f *osFile) WritevAt(bufs [][]byte, pos int64) error {
 	defer iovecs.Put(iov)
 	done := 0 // bytes of bufs[0] that are written
 	for len(bufs) > 0 {
-		count := 0
+		count, room := 0, writeMax
 		for i, b := range bufs[:min(len(bufs), iovMax)] {
 			if i == 0 {
 				b = b[done:]
 			}
-			if len(b) > 0 {
+			if b = b[:min(len(b), room)]; len(b) > 0 {
+				room -= len(b)
 				iov[count].Base = unsafe.SliceData(b)
 				iov[count].SetLen(len(b))
 				count++

@@ -48,6 +48,9 @@ func fsConversation(t *testing.T, f segment.FS) {
 	var bufs [][]byte
 	for i := range 3000 { // more than one pwritev takes, some of them empty
 		b := bytes.Repeat([]byte{byte(i)}, i%7)
+		if i%1000 == 500 { // in bytes too
+			b = bytes.Repeat([]byte{byte(i), byte(i >> 8), 3}, 100_000)
+		}
 		bufs = append(bufs, b)
 		want = append(want, b...)
 	}
