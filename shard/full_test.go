@@ -56,7 +56,7 @@ func TestServicesGoOnWhileTheDiskIsFull(t *testing.T) {
 			t.Errorf("a full disk was taken for a failed one: %v", r.failures)
 		}
 		r.disk.SetFull(-1)
-		if end, want := r.afterPowerCut(own), core.Offset(2+2*done); end != want {
+		if end, want := r.leastOf(2, own), core.Offset(2+2*done); end != want {
 			t.Errorf("a power cut leaves %d of %d records", end, want)
 		}
 		r.pass(2 * time.Second)

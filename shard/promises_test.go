@@ -12,9 +12,12 @@ import (
 )
 
 // afterPowerCut is where a partition ends if the power fails now: the least of some images.
-func (r *rig) afterPowerCut(p core.PartitionID) core.Offset {
+func (r *rig) afterPowerCut(p core.PartitionID) core.Offset { return r.leastOf(20, p) }
+
+// leastOf is that of so many images.
+func (r *rig) leastOf(images uint64, p core.PartitionID) core.Offset {
 	end := core.Offset(math.MaxInt64)
-	for seed := range uint64(20) {
+	for seed := range images {
 		rnd := rand.New(rand.NewPCG(seed, 1))
 		rec, err := segment.Recover(segment.RecoverConfig{FS: r.disk.Crash(rnd), Arena: r.memory.Crash(rnd), Shards: len(r.shards)})
 		if err != nil {
