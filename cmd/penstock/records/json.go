@@ -263,6 +263,14 @@ func (j *jsonReader) Read(b []byte) (int, error) {
 
 // record reads the record of one line.
 func (j *jsonReader) record(line []byte) (r *kgo.Record, placed bool, err error) {
+	if r, placed, ok := quickRecord(line); ok {
+		return r, placed, nil
+	}
+	return j.decode(line)
+}
+
+// decode is record by encoding/json, which takes and refuses everything as it should be.
+func (j *jsonReader) decode(line []byte) (r *kgo.Record, placed bool, err error) {
 	j.line = line
 	var rec jsonRecord
 	if err := j.dec.Decode(&rec); err != nil {
