@@ -43,7 +43,7 @@ func endAtOnce() {
 }
 
 // patience is how long a test waits for what has to happen, on a machine that is busy.
-const patience = 60 * time.Second
+const patience = 120 * time.Second
 
 // process is a penstock process.
 type process struct {
