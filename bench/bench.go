@@ -90,6 +90,9 @@ type bench struct {
 	admin  *load.Client
 
 	adminAddr string // of its HTTP
+	shards    int    // of the broker; 0: one
+	corePorts bool   // it has them,
+	coreAddr  string // and this is the first
 	floors    []*process
 	topics    int
 	starts    []float64 // seconds
@@ -123,7 +126,17 @@ func (b *bench) serve(env ...string) error {
 	b.addr = "127.0.0.1:" + strconv.Itoa(ports[0])
 	b.adminAddr = "127.0.0.1:" + strconv.Itoa(ports[1])
 	argv := append(append([]string{}, b.Broker...), "--data", filepath.Join(b.dir, "data"), "--arena-dir", b.arena, "--kafka", b.addr, "--admin", b.adminAddr,
-		"--core-ports", "off", "--shards", "1", "--congestion-control", load.Congestion, "--log", "json")
+		"--shards", strconv.Itoa(max(b.shards, 1)), "--congestion-control", load.Congestion, "--log", "json")
+	if b.corePorts {
+		first, err := freeRun(b.shards)
+		if err != nil {
+			return err
+		}
+		b.coreAddr = "127.0.0.1:" + strconv.Itoa(first)
+		argv = append(argv, "--core-ports", "on", "--core-port", strconv.Itoa(first))
+	} else {
+		argv = append(argv, "--core-ports", "off")
+	}
 	if b.broker, err = start(argv, env...); err != nil {
 		return err
 	}
@@ -258,4 +271,25 @@ func freePorts(n int) (ports []int, err error) {
 		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
 	}
 	return ports, nil
+}
+
+// freeRun finds n ports in a row and returns the first.
+func freeRun(n int) (first int, err error) {
+	for range 100 {
+		ports, err := freePorts(1)
+		if err != nil {
+			return 0, err
+		}
+		free := ports[0]+n <= 1<<16
+		for i := 1; i < n && free; i++ {
+			l, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(ports[0]+i))
+			if free = err == nil; free {
+				_ = l.Close()
+			}
+		}
+		if free {
+			return ports[0], nil
+		}
+	}
+	return 0, fmt.Errorf("no %d free ports in a row were found", n)
 }

@@ -25,7 +25,11 @@ func (b *Ballast) Hold() {
 		return
 	}
 	n := min(ballastMax, field("/proc/meminfo", "MemAvailable:")<<10/2)
-	b.held, _ = unix.Mmap(-1, 0, int(n), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON|unix.MAP_POPULATE)
+	b.held, _ = unix.Mmap(-1, 0, int(n), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
+	if b.held != nil {
+		_ = unix.Madvise(b.held, unix.MADV_HUGEPAGE) // a hint
+		_ = unix.Madvise(b.held, unix.MADV_POPULATE_WRITE)
+	}
 }
 
 // Release gives back what Hold has taken, if it has.

@@ -35,6 +35,10 @@ var scenarios = []scenario{
 	{"slow readers", false, false, (*bench).slowReaders},
 	{"idle", false, true, (*bench).idle},
 	{"start", true, true, (*bench).startAfterKill},
+	{"size: shards", false, true, (*bench).sizeShards},
+	{"size: partitions", false, true, (*bench).sizePartitions},
+	{"size: connections", false, true, (*bench).sizeConnections},
+	{"size: idle connections", false, true, (*bench).sizeIdle},
 }
 
 const recordSize = 1000 // with what a record needs around it, about 1 KiB
