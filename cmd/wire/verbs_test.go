@@ -178,7 +178,7 @@ func TestVerbs(t *testing.T) {
 		for _, c := range []struct {
 			name string
 			run  func(v verbs, topic string) error
-		}{{"doctor", verbsDoctor}, {"topics", verbsTopics}, {"records", verbsRecords}, {"trim", verbsTrim}, {"groups", verbsGroups}} {
+		}{{"doctor", verbsDoctor}, {"topics", verbsTopics}, {"records", verbsRecords}, {"trim", verbsTrim}, {"groups", verbsGroups}, {"bench", verbsBench}} {
 			runCase(t, "verbs", c.name, w.name, func() error { return c.run(v, name+"-"+c.name) })
 		}
 	}
