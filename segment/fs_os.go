@@ -145,6 +145,9 @@ func (o *osFS) Boot() string {
 
 // Map populates the pages for writing, so that no store of a loop ever faults
 // (MADV_POPULATE_WRITE; a populate for reading would cost a write-protect fault each).
+// They are huge where the file system gives those to who asks (tmpfs mounted with
+// huge=advise). A page that space was reserved for before is a small one, so space is
+// reserved last.
 func (o *osFS) Map(name string, size int64) (Mapping, bool, error) {
 	f, err := os.OpenFile(o.path(name), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
@@ -157,18 +160,24 @@ func (o *osFS) Map(name string, size int64) (Mapping, bool, error) {
 	}
 	fresh := st.Size() != size
 	if fresh {
-		if err := f.Truncate(0); err != nil {
+		if err := errors.Join(f.Truncate(0), f.Truncate(size)); err != nil {
 			return nil, false, wrap(err)
-		}
-		if err := unix.Fallocate(int(f.Fd()), 0, 0, size); err != nil {
-			return nil, false, fmt.Errorf("reserve %d bytes for %s: %w", size, o.path(name), wrap(err))
 		}
 	}
 	m, err := mmap.MapRegion(f, int(size), mmap.RDWR, 0, 0)
 	if err != nil {
 		return nil, false, fmt.Errorf("map %s: %w", o.path(name), err)
 	}
-	if unix.Madvise(m, unix.MADV_POPULATE_WRITE) != nil { // before Linux 5.14
+	_ = unix.Madvise(m, unix.MADV_HUGEPAGE) // small pages are only slower
+	unpopulated := unix.Madvise(m, unix.MADV_POPULATE_WRITE)
+	if err := unix.Fallocate(int(f.Fd()), 0, 0, size); err != nil {
+		err = fmt.Errorf("reserve %d bytes for %s: %w", size, o.path(name), wrap(err))
+		if fresh {
+			err = errors.Join(err, f.Truncate(0)) // what was populated takes no room
+		}
+		return nil, false, errors.Join(err, m.Unmap())
+	}
+	if unpopulated != nil { // before Linux 5.14
 		for i := 0; i < len(m); i += os.Getpagesize() {
 			b := m[i]
 			m[i] = b // the store is the point: it faults the page in, writable
