@@ -101,7 +101,8 @@ func count(n int, what string) string {
 	return fmt.Sprintf("%d %s", n, what)
 }
 
-// sizeRoundsMax keeps the sizes below four minutes in all.
+// sizeRoundsMax bounds the time that the sizes take: a round is about three minutes, most
+// of which goes into memory that the host has taken back, and into deleting topics.
 const sizeRoundsMax = 3
 
 // sizes measures all sizes in turn, and compares each with the first one of its round.
