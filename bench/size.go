@@ -101,8 +101,7 @@ func count(n int, what string) string {
 	return fmt.Sprintf("%d %s", n, what)
 }
 
-// sizeRoundsMax bounds the time that the sizes take: a round is about three minutes, most
-// of which goes into memory that the host has taken back, and into deleting topics.
+// sizeRoundsMax bounds the time that the sizes take: a round is about three minutes.
 const sizeRoundsMax = 3
 
 // sizes measures all sizes in turn, and compares each with the first one of its round.
