@@ -22,8 +22,8 @@ type Job interface {
 }
 
 // Worker runs jobs one at a time in the order of Submit, and hands each back to its
-// loop. A shard has several: one syncs the journal, one writes segments, one reads.
-// In the simulator the scheduler decides when each runs.
+// loop. A shard has several: one syncs the journal, one writes segments, one
+// syncs these, one reads. In the simulator the scheduler decides when each runs.
 type Worker interface {
 	Submit(Job)
 }

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/penstock/penstock/core"
+	"github.com/penstock/penstock/segment"
 	"github.com/penstock/penstock/segment/fakefs"
 )
 
@@ -87,7 +88,7 @@ func TestAPowerCutAtACheckpointLeavesNoIndexOfWhatWasNotSynced(t *testing.T) {
 		whole := g.failed == nil && g.store.Stats().Checkpoints > before
 		g.fs = g.fs.Crash(g.r)
 		g.open() // refuses a quarantined log
-		g.check(0, 0)
+		g.check(0, g.logs[0].Start())
 		if whole {
 			if n < 5 {
 				t.Fatalf("a checkpoint of %d calls", n)
@@ -166,4 +167,57 @@ func (g *rig) must(errs ...error) {
 	if err := errors.Join(errs...); err != nil {
 		g.t.Fatal(err)
 	}
+}
+
+// A sync takes as long as the disk likes. Beside it the writer goes on, and what it
+// writes to a segment meanwhile is left to the next checkpoint; files are removed after.
+func TestTheWriterGoesOnBesideACheckpoint(t *testing.T) {
+	g := newRig(t, rand.New(rand.NewPCG(1, 94)), fakefs.New(), core.OS, 2)
+	g.must(g.append(0, 900), g.append(1, 900))
+	first := g.logs[0].End()
+	g.store.Checkpoint()
+	g.store.Commit()
+	for g.q[1].step() {
+	}
+	if len(g.q[3].jobs) != 1 {
+		t.Fatalf("%d flushes wait, want 1", len(g.q[3].jobs))
+	}
+	flush := g.q[3].jobs[0]
+	flush.Run()
+	written := g.store.Stats().Written
+	for range 20 {
+		g.must(g.append(0, 900))
+	}
+	g.clock.now += 1100
+	g.store.Tick() // writes all of it, so the next checkpoint has nothing to write
+	g.store.Remove(g.logs[1])
+	g.store.Checkpoint()
+	g.store.Commit()
+	for g.q[1].step() {
+	}
+	if got := g.store.Stats().Written; got == written {
+		t.Error("the writer waits for a sync")
+	}
+	if _, err := g.fs.Open("topics/"+g.model[1].id.Topic.Hex()+"/1/00000000000000000000.log", segment.ReadOnly); err != nil {
+		t.Errorf("a file was removed that may be synced: %v", err)
+	}
+	if len(g.q[3].jobs) != 1 {
+		t.Errorf("%d flushes at once", len(g.q[3].jobs))
+	}
+	g.q[3].jobs = nil
+	flush.Done()
+	if st, at := g.store.Stats(), g.logs[0].Durable(); st.Checkpoints != 1 || at != first {
+		t.Errorf("%d checkpoints, and durable is %d; want 1 and %d", st.Checkpoints, at, first)
+	}
+	g.work(1000)
+	if st := g.store.Stats(); st.Checkpoints != 2 || g.logs[0].Durable() != g.logs[0].End() {
+		t.Errorf("%d checkpoints, and %d of %d is durable", st.Checkpoints, g.logs[0].Durable(), g.logs[0].End())
+	}
+	g.model, g.logs = g.model[:1], g.logs[:1]
+	g.fs = g.fs.Crash(g.r)
+	g.open()
+	if g.logs[0].End() != g.model[0].end() {
+		t.Errorf("a power cut after the second checkpoint: the log ends at %d, want %d", g.logs[0].End(), g.model[0].end())
+	}
+	g.check(0, 0)
 }

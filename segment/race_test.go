@@ -49,10 +49,10 @@ func (w *beside) drain() {
 func TestJobsAndLoopShareNothing(t *testing.T) {
 	for seed := range uint64(3) {
 		g := newRig(t, rand.New(rand.NewPCG(seed, 100)), fakefs.New(), core.Durability(seed), 0)
-		workers := []*beside{newBeside(), newBeside(), newBeside()}
+		workers := []*beside{newBeside(), newBeside(), newBeside(), newBeside()}
 		c := g.config()
 		c.Shard, c.IndexBytes, c.FilesMax, c.WarmBytes = 1, 1, 1, 1
-		c.Sync, c.Write, c.Read = workers[0], workers[1], workers[2]
+		c.Sync, c.Write, c.Read, c.Flush = workers[0], workers[1], workers[2], workers[3]
 		var err error
 		if g.store, err = segment.OpenStore(c); err != nil {
 			t.Fatal(err)

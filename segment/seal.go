@@ -2,8 +2,8 @@ package segment
 
 import "github.com/penstock/penstock/core"
 
-// sealTask writes the index file of a segment that has ended; it is done by the write
-// worker, once all of the segment is synced.
+// sealTask writes the index file of a segment that has ended; it is done by a flush,
+// once all of the segment is synced.
 type sealTask struct {
 	l    *Log
 	g    *segfile
@@ -18,7 +18,7 @@ type sealTask struct {
 // collectSeals hands over the segments that have ended. A job that syncs everything
 // follows, so they are synced when their turn comes. A shutdown ends all of them.
 func (s *Store) collectSeals() {
-	j := &s.write
+	j := &s.flush
 	if s.stopping != nil && s.quiet() {
 		for _, l := range s.logs {
 			if n := len(l.segs); n > 0 && !l.segs[n-1].sealed && l.segs[n-1].end > segHeader {
@@ -88,7 +88,7 @@ func (s *Store) sealed(t *sealTask) {
 
 // collectMarks hands over the marks that have changed since the latest checkpoint.
 func (s *Store) collectMarks() {
-	ch := &s.write.marks
+	ch := &s.flush.marks
 	for _, at := range s.gonePlace {
 		ch.set = append(ch.set, placedMark{at: at, gone: true})
 		s.places = append(s.places, at)
@@ -132,7 +132,7 @@ type placedMark struct {
 // marksChange is what the loop hands over: only what has changed.
 type marksChange struct{ set []placedMark }
 
-// markTable is all marks of a store, on the write worker.
+// markTable is all marks of a store, on the flush worker.
 type markTable struct {
 	marks []placedMark
 	buf   []byte

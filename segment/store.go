@@ -23,6 +23,7 @@ type Config struct {
 	WarmBytes       int64 // of file data that the page cache is taken to hold
 	Sync            core.Worker
 	Write           core.Worker
+	Flush           core.Worker // nil: Write, which a sync then holds up
 	Read            core.Worker
 	Host            Host
 }
@@ -121,6 +122,7 @@ type Store struct {
 	retainAt  int64
 	group     syncJob
 	write     writeJob
+	flush     flushJob
 	ckSeq     uint64
 	ckFailed  bool  // the latest one
 	places    []int // in the checkpoint, free ones
@@ -154,9 +156,12 @@ func OpenStore(c Config) (*Store, error) {
 	if c.JournalBytes < 2*c.ArenaBytes {
 		c.JournalBytes = (2*c.ArenaBytes + journalPage - 1) &^ (journalPage - 1) // the largest group always finds room
 	}
+	if c.Flush == nil {
+		c.Flush = c.Write
+	}
 	s := &Store{cfg: c, cache: newCache(c.IndexBytes, c.FilesMax)}
 	s.slots = s.cache.slots
-	s.group.s, s.write.s = s, s
+	s.group.s, s.write.s, s.flush.s = s, s, s
 	dir := shardDir(c.Shard)
 	if err := c.FS.MkdirAll(dir); err != nil {
 		return nil, err
@@ -441,7 +446,7 @@ func (s *Store) mono() int64 { return s.cfg.Env.Mono().Milliseconds() }
 
 // finish ends a shutdown once nothing is left to do.
 func (s *Store) finish() {
-	if s.stopping == nil || s.group.flying || s.write.flying {
+	if s.stopping == nil || s.group.flying || s.write.flying || s.flush.collected || s.flush.flying {
 		return
 	}
 	if s.failed == nil && !s.full && (len(s.unsynced) > 0 || len(s.trims) > 0 || len(s.markLogs) > 0 || s.ckFailed) {

@@ -44,7 +44,7 @@ type rig struct {
 	r        *rand.Rand
 	fs       *fakefs.FS
 	clock    *clock
-	q        [3]*queue
+	q        [4]*queue // syncs, writes, reads, flushes
 	store    *segment.Store
 	logs     []*segment.Log
 	model    []*model
@@ -94,7 +94,7 @@ func newRig(t *testing.T, r *rand.Rand, fs *fakefs.FS, d core.Durability, n int)
 
 func (g *rig) config() segment.Config {
 	c := segment.Config{FS: g.fs, Arena: g.fs, Env: g.clock, ArenaBytes: 512 << 10, ChunkBytes: 4096,
-		JournalBytes: 2 << 20, CheckpointBytes: 256 << 10, Sync: g.q[0], Write: g.q[1], Read: g.q[2], Host: g}
+		JournalBytes: 2 << 20, CheckpointBytes: 256 << 10, Sync: g.q[0], Write: g.q[1], Read: g.q[2], Flush: g.q[3], Host: g}
 	if g.tune != nil {
 		g.tune(&c)
 	}
@@ -153,7 +153,7 @@ func (g *rig) adopt(power bool) {
 
 func (g *rig) work(max int) {
 	for range max {
-		if !g.q[g.r.IntN(3)].step() && len(g.q[0].jobs)+len(g.q[1].jobs)+len(g.q[2].jobs) == 0 {
+		if !g.q[g.r.IntN(len(g.q))].step() && len(g.q[0].jobs)+len(g.q[1].jobs)+len(g.q[2].jobs)+len(g.q[3].jobs) == 0 {
 			return
 		}
 	}

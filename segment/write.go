@@ -6,8 +6,8 @@ import (
 	"github.com/penstock/penstock/core"
 )
 
-// writeJob writes chunks into segments, and on demand syncs segments and writes the
-// checkpoint. One is under way at a time.
+// writeJob writes chunks into segments and removes files. One is under way at a time; a
+// flushJob may be beside it.
 type writeJob struct {
 	s      *Store
 	flying bool
@@ -16,19 +16,10 @@ type writeJob struct {
 	tasks []writeTask
 	bufs  [][]byte
 	dirs  []string // of Run
-	syncs []*segfile
-	durs  []committed
-	seals []sealTask
-	check bool        // write the checkpoint,
-	marks marksChange // with these changes
-	table markTable   // of Run
-	ckSeq uint64
-	jseq  uint64 // groups up to this one are covered by the checkpoint
 	drop  []dropTask
 
-	done  int   // tasks that succeeded
-	err   error // of a write: tried again if the disk is full
-	fatal error // of a sync
+	done int   // tasks that succeeded
+	err  error // of a write: tried again if the disk is full
 }
 
 // writeTask writes bufs[from:to] at pos of a segment.
@@ -47,10 +38,9 @@ type dropTask struct {
 	closed bool
 }
 
-// Run touches the files, in the order that makes each step safe: data, sync, checkpoint.
+// Run removes files and writes others.
 func (j *writeJob) Run() {
 	fs := j.s.cfg.FS
-	j.table.apply(&j.marks)
 	for i, d := range j.drop {
 		name := partitionDir(d.id)
 		if d.seg != nil {
@@ -77,22 +67,6 @@ func (j *writeJob) Run() {
 		}
 		j.done++
 	}
-	for _, g := range j.syncs {
-		if g.w.file != nil {
-			_ = g.w.file.Writeback(0, int64(g.submitted)) // only a hint
-		}
-	}
-	for _, g := range j.syncs {
-		if j.fatal = g.sync(fs); j.fatal != nil {
-			return
-		}
-	}
-	for i := range j.seals {
-		j.seals[i].run(fs)
-	}
-	if j.check {
-		j.err = j.table.write(fs, checkpointName(shardDir(j.s.cfg.Shard), j.ckSeq), j.ckSeq, j.jseq)
-	}
 }
 
 // makeDirs makes the directories of all new segments in one go.
@@ -109,7 +83,8 @@ func (j *writeJob) makeDirs(fs FS) error {
 	return fs.MkdirAll(j.dirs...)
 }
 
-// Done lets readers see the files, frees chunks and moves durable.
+// Done lets readers see the files and frees chunks. A flush that waits for these writes
+// comes next.
 func (j *writeJob) Done() {
 	s := j.s
 	j.flying = false
@@ -125,27 +100,7 @@ func (j *writeJob) Done() {
 		s.arena.retire(c)
 	}
 	s.dead = s.dead[:0]
-	s.settle(j)
-	if j.fatal == nil && j.err == nil {
-		for _, g := range j.syncs {
-			g.unsynced = false
-		}
-		for _, d := range j.durs {
-			if !d.l.gone {
-				d.l.moveDurable(d.next)
-			}
-		}
-		if j.check {
-			s.j.release(j.jseq)
-			s.ckSeq, s.ckFailed = j.ckSeq, false
-			s.stats.Checkpoints++
-		}
-	} else if j.check {
-		s.ckFailed = true
-	}
-	for i := range j.seals {
-		s.sealed(&j.seals[i])
-	}
+	s.settle(j.err, j.done > 0)
 	for _, d := range j.drop {
 		if d.seg != nil && !d.closed {
 			s.zombies = append(s.zombies, d) // a reader holds it: closed later
@@ -153,22 +108,23 @@ func (j *writeJob) Done() {
 	}
 	clear(j.tasks)
 	clear(j.bufs)
-	clear(j.seals)
-	j.tasks, j.bufs, j.syncs, j.durs, j.drop, j.seals, j.check = j.tasks[:0], j.bufs[:0], j.syncs[:0], j.durs[:0], j.drop[:0], j.seals[:0], false
+	j.tasks, j.bufs, j.drop = j.tasks[:0], j.bufs[:0], j.drop[:0]
+	if s.flush.collected {
+		s.flush.start(j.err == nil && s.failed == nil)
+	}
 	s.closeReleased()
 	s.Commit()
 }
 
-// settle decides what an error means: a full disk is waited for, all others are final.
-func (s *Store) settle(j *writeJob) {
+// settle decides what an error of a write means: a full disk is waited for, all others
+// are final. room says that there is room again.
+func (s *Store) settle(err error, room bool) {
 	switch {
-	case j.fatal != nil:
-		s.fail(j.fatal)
-	case errors.Is(j.err, core.ErrDiskFull):
+	case errors.Is(err, core.ErrDiskFull):
 		s.full, s.retryAt = true, s.mono()+idleEvery
-	case j.err != nil:
-		s.fail(j.err)
-	case j.done > 0 || j.check:
+	case err != nil:
+		s.fail(err)
+	case room:
 		s.full = false
 	}
 }
@@ -195,23 +151,27 @@ func (l *Log) wrote(t writeTask) {
 	}
 }
 
-// startWrite starts the writer if something is due and it is free.
+// startWrite starts the writer if something is due and it is free. What is to be flushed
+// is written first. A flush that is under way holds back the next one, and the removal of
+// files, which it may have open.
 func (s *Store) startWrite() {
-	j := &s.write
+	j, free := &s.write, !s.flush.collected && !s.flush.flying
 	if j.flying {
 		return
 	}
-	j.done, j.err, j.fatal = 0, nil, nil
-	j.drop = append(j.drop, s.drops...)
-	s.drops = s.drops[:0]
-	last := s.full && s.stopping != nil && !s.lastTry
+	j.done, j.err = 0, nil
+	if free {
+		j.drop = append(j.drop, s.drops...)
+		s.drops = s.drops[:0]
+	}
+	last := free && s.full && s.stopping != nil && !s.lastTry
 	retry := !s.full || s.mono() >= s.retryAt || last
 	s.lastTry = s.lastTry || last
-	check := retry && (s.full || s.sinceMark >= s.cfg.CheckpointBytes || s.group.blocked || s.stopping != nil && s.quiet())
+	check := free && retry && (s.full || s.sinceMark >= s.cfg.CheckpointBytes || s.group.blocked || s.stopping != nil && s.quiet())
 	switch {
 	case check:
 		s.startCheckpoint()
-	case s.flushDue && retry:
+	case free && s.flushDue && retry:
 		s.flushDue, s.flushMs = false, 0
 		s.sweepDirty(func(l *Log) bool { return l.cfg.Durability != core.Synced || l.since > 0 || l.held.next > 0 })
 	case j.idle && retry, s.low() && retry:
@@ -221,11 +181,13 @@ func (s *Store) startWrite() {
 	case retry:
 		s.gatherStrides()
 	}
-	if len(j.tasks) == 0 && len(j.syncs) == 0 && !j.check && len(j.drop) == 0 {
-		return
+	switch {
+	case len(j.tasks) > 0 || len(j.drop) > 0:
+		j.flying = true
+		s.cfg.Write.Submit(j)
+	case s.flush.collected:
+		s.flush.start(true)
 	}
-	j.flying = true
-	s.cfg.Write.Submit(j)
 }
 
 // quiet says that no group commit is due or under way: the last checkpoint covers all.
@@ -303,44 +265,4 @@ func (s *Store) gatherIdle() {
 	s.dirtyLogs = rest
 	s.gatherStrides() // nothing is left of them; that empties the lists
 	s.gatherFilled()
-}
-
-// sweepDirty writes and syncs the dirty logs that pick chooses.
-func (s *Store) sweepDirty(pick func(*Log) bool) {
-	j := &s.write
-	s.stats.Looked += int64(len(s.dirtyLogs))
-	for _, l := range s.dirtyLogs {
-		if l.gone || !pick(l) {
-			continue
-		}
-		s.gather(l, true)
-		j.syncs = l.toSync(j.syncs)
-		l.since = 0
-		j.durs = append(j.durs, committed{l: l, next: l.end})
-	}
-}
-
-// toSync appends the segments with writes since their last sync: they are the latest.
-func (l *Log) toSync(dst []*segfile) []*segfile {
-	for i := len(l.segs) - 1; i >= 0; i-- {
-		g := l.segs[i]
-		if g.unsynced {
-			dst = append(dst, g)
-		} else if g.sealed && g.written == g.end {
-			break
-		}
-	}
-	return dst
-}
-
-// startCheckpoint writes and syncs everything appended up to now, then the checkpoint.
-// Groups up to the latest one hold nothing that is above the marks.
-func (s *Store) startCheckpoint() {
-	j := &s.write
-	s.sinceMark, s.flushDue, s.flushMs = 0, false, 0
-	s.sweepDirty(func(*Log) bool { return true })
-	s.collectSeals()
-	s.collectMarks()
-	j.check = true
-	j.ckSeq, j.jseq = s.ckSeq+1, s.j.sequence
 }

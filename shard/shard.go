@@ -109,7 +109,7 @@ func New(cfg Config) (*Shard, error) {
 		return nil, err
 	}
 	s.store = store
-	for _, w := range []core.Worker{s.cfg.Store.Sync, cfg.Store.Write, cfg.Store.Read, cfg.Control} {
+	for _, w := range []core.Worker{s.cfg.Store.Sync, cfg.Store.Write, cfg.Store.Flush, cfg.Store.Read, cfg.Control} {
 		if d, ok := w.(drainer); ok && !contains(s.drains, d) {
 			s.drains = append(s.drains, d)
 		}

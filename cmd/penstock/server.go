@@ -291,7 +291,7 @@ func (s *server) startShard(id core.ShardID, rec *segment.Recovery) error {
 	sh, err := shard.New(shard.Config{
 		ID: id, Env: core.System{}, Loop: loop, Cluster: &s.cluster, Catalog: s.meta.Catalog(), Recovery: rec,
 		Store: segment.Config{FS: s.fs, Arena: s.arena, ArenaBytes: s.cfg.Arena, ChunkBytes: chunkBytes,
-			JournalBytes: s.cfg.Journal, CheckpointBytes: s.cfg.Checkpoint, FilesMax: segmentsMax(s.facts.Shards), Sync: worker(), Write: worker(), Read: worker()},
+			JournalBytes: s.cfg.Journal, CheckpointBytes: s.cfg.Checkpoint, FilesMax: segmentsMax(s.facts.Shards), Sync: worker(), Write: worker(), Flush: worker(), Read: worker()},
 		Control: worker(), Change: s.change, Gone: s.gone, Sessions: s.newSession, Services: s.newService, OnFailure: s.storageFailed,
 	})
 	if errors.Is(err, unix.ENOSPC) {

@@ -168,7 +168,7 @@ func (w *world) config(i int) segment.Config {
 		return k
 	}
 	return segment.Config{FS: w.disk, Arena: w.memory, Env: env{w}, ArenaBytes: w.arena, ChunkBytes: 4 << 10,
-		JournalBytes: 192 << 10, CheckpointBytes: 48 << 10, IndexBytes: 1, FilesMax: 1, Sync: work(), Write: work(), Read: work()}
+		JournalBytes: 192 << 10, CheckpointBytes: 48 << 10, IndexBytes: 1, FilesMax: 1, Sync: work(), Write: work(), Flush: work(), Read: work()}
 }
 
 // start recovers and starts a broker. False: it was cut off.
