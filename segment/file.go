@@ -67,12 +67,13 @@ func (g *segfile) newest() int64 {
 	return g.maxTs
 }
 
-// segWriter is the side of the write worker; only its jobs touch it.
+// segWriter is the side of the workers; only their jobs touch it. The write worker opens
+// the file; what a flush syncs was written before, and is pinned, so it is open.
 type segWriter struct {
 	file   File
 	alloc  core.FilePos
 	made   bool // the file is there
-	linked bool // the directory entry is durable
+	linked bool // the directory entry is durable; of the flush worker
 }
 
 func partitionDir(id core.PartitionID) string {
@@ -170,7 +171,7 @@ func (g *segfile) write(fsys FS, bufs [][]byte, pos core.FilePos, size int64) (e
 	return g.w.file.WritevAt(bufs, int64(pos))
 }
 
-// sync makes what was written durable; on the write worker.
+// sync makes what was written durable; on the flush worker.
 func (g *segfile) sync(fsys FS) error {
 	if err := g.w.file.Datasync(); err != nil {
 		return err
