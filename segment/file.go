@@ -25,6 +25,10 @@ const (
 
 	allocMin = 64 << 10
 	allocMax = 16 << 20
+
+	// writebackMin is from how many bytes on the disk is put to work, so that a checkpoint
+	// finds little to do. Else the syncs of the journal stand behind 64 MiB of it.
+	writebackMin = 1 << 20
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -72,8 +76,9 @@ func (g *segfile) newest() int64 {
 type segWriter struct {
 	file   File
 	alloc  core.FilePos
-	made   bool // the file is there
-	linked bool // the directory entry is durable; of the flush worker
+	begun  core.FilePos // the kernel was asked to write back up to here
+	made   bool         // the file is there
+	linked bool         // the directory entry is durable; of the flush worker
 }
 
 func partitionDir(id core.PartitionID) string {
@@ -168,7 +173,14 @@ func (g *segfile) write(fsys FS, bufs [][]byte, pos core.FilePos, size int64) (e
 		}
 		g.w.alloc = to
 	}
-	return g.w.file.WritevAt(bufs, int64(pos))
+	if err := g.w.file.WritevAt(bufs, int64(pos)); err != nil {
+		return err
+	}
+	if end := pos + core.FilePos(size); end-g.w.begun >= writebackMin {
+		_ = g.w.file.Writeback(int64(g.w.begun), int64(end-g.w.begun)) // only a hint
+		g.w.begun = end
+	}
+	return nil
 }
 
 // sync makes what was written durable; on the flush worker.
