@@ -57,7 +57,7 @@ bench: build ## figures beside bare servers on the same load: ARGS=-long for all
 	$(GO) build -o bin/bench ./cmd/bench
 	bin/bench $(ARGS)
 
-bench-kafka: build ## Apache Kafka and penstock side by side, into docs/benchmarks.md: forty minutes; ARGS=-quick for ten (root: a loopback of its own)
+bench-kafka: build ## Apache Kafka and penstock side by side, into docs/benchmarks.md: fifty minutes; ARGS=-quick for ten (root: a loopback of its own)
 	sh cmd/wire/kafka-peer/jars.sh
 	$(GO) build -o bin/bench ./cmd/bench
 	bin/bench kafka -out docs/benchmarks.md $(ARGS)
