@@ -13,6 +13,9 @@
 // (segment base, pos), whether they have been written there yet or not. So replay,
 // of the journal or of the arena, is one rule: write the bytes where they belong.
 //
+// One worker writes segments and asks the kernel to write them back; beside it another
+// syncs them and writes checkpoints (flush.go), so that what is appended finds room.
+//
 // A sealed segment has an index file beside it. Indexes and descriptors are bounded, and
 // loaded again by the read worker; so is a range of a file that is not in the page cache,
 // before it is handed out. docs/format.md draws every file.
