@@ -221,3 +221,37 @@ func TestTheWriterGoesOnBesideACheckpoint(t *testing.T) {
 	}
 	g.check(0, 0)
 }
+
+// To remove files takes as long as they are large. Beside it the writer goes on.
+func TestTheWriterGoesOnBesideARemoval(t *testing.T) {
+	g := newRig(t, rand.New(rand.NewPCG(1, 95)), fakefs.New(), core.OS, 2)
+	g.must(g.append(0, 900), g.append(1, 900))
+	g.clock.now += 1100
+	g.store.Tick() // writes it
+	g.work(1000)
+	name := "topics/" + g.model[1].id.Topic.Hex() + "/1/00000000000000000000.log"
+	g.store.Remove(g.logs[1])
+	g.store.Commit()
+	if len(g.q[3].jobs) != 1 {
+		t.Fatalf("%d jobs wait beside the writer, want the removal", len(g.q[3].jobs))
+	}
+	written := g.store.Stats().Written
+	for range 20 {
+		g.must(g.append(0, 900))
+	}
+	g.clock.now += 1100
+	g.store.Tick()
+	for g.q[1].step() {
+	}
+	if got := g.store.Stats().Written; got == written {
+		t.Error("the writer waits for a removal")
+	}
+	if _, err := g.fs.Open(name, segment.ReadOnly); err != nil {
+		t.Errorf("the file was not there to be removed: %v", err)
+	}
+	g.work(1000)
+	if _, err := g.fs.Open(name, segment.ReadOnly); err == nil {
+		t.Error("the file stays")
+	}
+	g.model, g.logs = g.model[:1], g.logs[:1]
+}

@@ -33,7 +33,7 @@ func (s *Store) unlinkBelow(l *Log, to core.Offset) {
 		if !g.sealed || g.written < g.end || g.loading || g.jobs > 0 || l.gone {
 			break
 		}
-		s.drop(l, g)
+		s.discard(l, g)
 		n++
 	}
 	if n > 0 {
@@ -42,8 +42,8 @@ func (s *Store) unlinkBelow(l *Log, to core.Offset) {
 	}
 }
 
-// drop hands a segment that is in no log any more over for deletion.
-func (s *Store) drop(l *Log, g *segfile) {
+// discard hands a segment that is in no log any more over for deletion.
+func (s *Store) discard(l *Log, g *segfile) {
 	s.cache.segs.drop(&g.node)
 	if g.jobs == 0 {
 		s.cache.forget(g)
@@ -76,7 +76,7 @@ func (s *Store) Remove(l *Log) {
 	}
 	l.chunks = l.chunks[:0]
 	for _, g := range l.segs {
-		s.drop(l, g)
+		s.discard(l, g)
 	}
 	s.drops = append(s.drops, dropTask{id: l.id})
 }

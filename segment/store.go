@@ -23,7 +23,7 @@ type Config struct {
 	WarmBytes       int64 // of file data that the page cache is taken to hold
 	Sync            core.Worker
 	Write           core.Worker
-	Flush           core.Worker // nil: Write, which a sync then holds up
+	Flush           core.Worker // syncs, and removes files; nil: Write, which they then hold up
 	Read            core.Worker
 	Host            Host
 }
@@ -123,6 +123,7 @@ type Store struct {
 	group     syncJob
 	write     writeJob
 	flush     flushJob
+	drop      dropJob
 	ckSeq     uint64
 	ckFailed  bool  // the latest one
 	places    []int // in the checkpoint, free ones
@@ -161,7 +162,7 @@ func OpenStore(c Config) (*Store, error) {
 	}
 	s := &Store{cfg: c, cache: newCache(c.IndexBytes, c.FilesMax)}
 	s.slots = s.cache.slots
-	s.group.s, s.write.s, s.flush.s = s, s, s
+	s.group.s, s.write.s, s.flush.s, s.drop.s = s, s, s, s
 	dir := shardDir(c.Shard)
 	if err := c.FS.MkdirAll(dir); err != nil {
 		return nil, err
@@ -446,7 +447,7 @@ func (s *Store) mono() int64 { return s.cfg.Env.Mono().Milliseconds() }
 
 // finish ends a shutdown once nothing is left to do.
 func (s *Store) finish() {
-	if s.stopping == nil || s.group.flying || s.write.flying || s.flush.collected || s.flush.flying {
+	if s.stopping == nil || s.group.flying || s.write.flying || s.flush.collected || s.flush.flying || s.drop.flying {
 		return
 	}
 	if s.failed == nil && !s.full && (len(s.unsynced) > 0 || len(s.trims) > 0 || len(s.markLogs) > 0 || s.ckFailed) {

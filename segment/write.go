@@ -6,8 +6,8 @@ import (
 	"github.com/penstock/penstock/core"
 )
 
-// writeJob writes chunks into segments and removes files. One is under way at a time; a
-// flushJob may be beside it.
+// writeJob writes chunks into segments. One is under way at a time; a flushJob may be
+// beside it.
 type writeJob struct {
 	s      *Store
 	flying bool
@@ -16,7 +16,6 @@ type writeJob struct {
 	tasks []writeTask
 	bufs  [][]byte
 	dirs  []string // of Run
-	drop  []dropTask
 
 	done int   // tasks that succeeded
 	err  error // of a write: tried again if the disk is full
@@ -31,30 +30,9 @@ type writeTask struct {
 	last     bool // the segment is sealed, and this is its end
 }
 
-// dropTask deletes a segment file of a log, or with seg nil its directory.
-type dropTask struct {
-	id     core.PartitionID
-	seg    *segfile
-	closed bool
-}
-
-// Run removes files and writes others.
+// Run implements core.Job.
 func (j *writeJob) Run() {
 	fs := j.s.cfg.FS
-	for i, d := range j.drop {
-		name := partitionDir(d.id)
-		if d.seg != nil {
-			name = segName(d.id, d.seg.base)
-		}
-		_ = fs.Remove(name) // what stays is below the log start: the next start removes it
-		if d.seg != nil {
-			_ = fs.Remove(indexName(d.id, d.seg.base))
-			if !d.seg.pin.Held() { // nobody takes a new hold: it is in no log any more
-				d.seg.close()
-				j.drop[i].closed = true
-			}
-		}
-	}
 	if j.err = j.makeDirs(fs); j.err != nil {
 		return
 	}
@@ -101,14 +79,9 @@ func (j *writeJob) Done() {
 	}
 	s.dead = s.dead[:0]
 	s.settle(j.err, j.done > 0)
-	for _, d := range j.drop {
-		if d.seg != nil && !d.closed {
-			s.zombies = append(s.zombies, d) // a reader holds it: closed later
-		}
-	}
 	clear(j.tasks)
 	clear(j.bufs)
-	j.tasks, j.bufs, j.drop = j.tasks[:0], j.bufs[:0], j.drop[:0]
+	j.tasks, j.bufs = j.tasks[:0], j.bufs[:0]
 	if s.flush.collected {
 		s.flush.start(j.err == nil && s.failed == nil)
 	}
@@ -161,8 +134,7 @@ func (s *Store) startWrite() {
 	}
 	j.done, j.err = 0, nil
 	if free {
-		j.drop = append(j.drop, s.drops...)
-		s.drops = s.drops[:0]
+		s.drop.start()
 	}
 	last := free && s.full && s.stopping != nil && !s.lastTry
 	retry := !s.full || s.mono() >= s.retryAt || last
@@ -182,7 +154,7 @@ func (s *Store) startWrite() {
 		s.gatherStrides()
 	}
 	switch {
-	case len(j.tasks) > 0 || len(j.drop) > 0:
+	case len(j.tasks) > 0:
 		j.flying = true
 		s.cfg.Write.Submit(j)
 	case s.flush.collected:
