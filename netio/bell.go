@@ -47,6 +47,7 @@ type bells struct {
 	nested    int // epoll of connections that wait to become writable; readable itself when one is
 	events    []unix.EpollEvent
 	event     unix.EpollEvent // argument of epoll_ctl; here, so that it is not allocated
+	polled    [1]unix.PollFd  // gnet's epoll
 }
 
 func (b *bells) open() error {
@@ -160,6 +161,13 @@ func (b *bells) endTurn() {
 	fd := b.all[bellTurn].fd
 	err := b.ctl(b.gnetEpoll, unix.EPOLL_CTL_MOD, fd, unix.EPOLLIN|unix.EPOLLONESHOT, uint64(fd))
 	core.Assert(err == nil, "the end of a turn cannot be asked for")
+}
+
+// sleep waits until there is something in gnet's epoll. What came with the turn's bell
+// and has not been handled yet is there still: all but gnet's own descriptor are levels.
+func (b *bells) sleep() {
+	b.polled[0] = unix.PollFd{Fd: int32(b.gnetEpoll), Events: unix.POLLIN}
+	_, _ = unix.Poll(b.polled[:], -1) // interrupted: gnet finds nothing, and sleeps
 }
 
 // read sets whether gnet reads a connection. Without EPOLLPRI: an urgent byte is a

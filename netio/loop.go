@@ -53,6 +53,7 @@ type Loop struct {
 	shownAt   time.Duration
 	turnBegin time.Duration // core.Mono of the first callback of this turn; 0: none yet
 	turnEnd   time.Duration // of the last turn
+	yieldedAt time.Duration // to the scheduler
 	stopping  bool
 	finished  bool
 	emptied   chan struct{} // closed with finished
@@ -61,6 +62,7 @@ type Loop struct {
 	rung    atomic.Bool  // the ring's eventfd has been written since the loop last looked
 	wake    atomic.Bool  // Ring was called, so a Wake is wanted
 	ringing atomic.Int32 // how many are about to write the eventfd
+	asked   atomic.Int32 // how many want something of gnet: to take a connection in, or to end
 	ending  atomic.Bool  // the engine may end
 	ended   atomic.Bool  // the eventfd must not be written any more
 	gate    sync.RWMutex // guards started and shut; held for reading while a connection is handed over
@@ -136,7 +138,10 @@ func (l *Loop) hang() error {
 		if err != nil {
 			return err
 		}
-		if _, err := l.client.EnrollContext(s, b); err != nil {
+		l.asked.Add(1)
+		_, err = l.client.EnrollContext(s, b)
+		l.asked.Add(-1)
+		if err != nil {
 			return err
 		}
 		if b.err != nil { // written by the loop before the call above returned
@@ -197,7 +202,9 @@ func (l *Loop) enroll(c net.Conn, in *incoming) error {
 		_ = c.Close()
 		return ErrStopped
 	}
+	l.asked.Add(1)
 	_, err := l.client.EnrollContext(c, in) // closes c; gnet has a descriptor of its own
+	l.asked.Add(-1)
 	return err
 }
 
@@ -258,6 +265,7 @@ func (l *Loop) end() error {
 	l.shut = true
 	l.gate.Unlock()
 	l.ending.Store(true)
+	l.asked.Add(1) // and for ever
 	err := l.client.Stop()
 	l.refuseTasks() // the loop may never have run
 	l.ended.Store(true)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 	"time"
 
 	"github.com/panjf2000/gnet/v2"
@@ -139,6 +140,25 @@ func (l *Loop) endTurn() {
 	}
 	if l.stopping && l.open == 0 && !l.called {
 		l.finish()
+	}
+	l.sleep(now)
+}
+
+// yieldEvery is how often a busy loop gives way. The runtime's monitor takes a thread that
+// has not for 10 ms for a stuck one, and then polls it every 20 us.
+const yieldEvery = 4 * time.Millisecond
+
+// sleep waits here for what comes next, unless the next turn has been asked for: gnet
+// yields before it sleeps itself, and each time that wakes a thread of the runtime to
+// look for work. What others have asked of gnet is in its queue, and once gnet has seen
+// that, not in its epoll any more: then it must go on.
+func (l *Loop) sleep(now time.Duration) {
+	if now-l.yieldedAt >= yieldEvery {
+		l.yieldedAt = now
+		runtime.Gosched()
+	}
+	if !l.armed && l.asked.Load() == 0 {
+		l.bells.sleep()
 	}
 }
 

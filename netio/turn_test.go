@@ -140,6 +140,29 @@ func TestEndTurn(t *testing.T) {
 	t.Logf("%d frames, %d wakes, %d turns", 8*300, s.wakes.Load(), s.ends.Load())
 }
 
+// What is asked of gnet while a turn runs comes to gnet together with the end of the turn:
+// the loop must not sleep on it.
+func TestATurnThatEndsWithAConnectionWaitingGoesOn(t *testing.T) {
+	s := serve(t, Config{})
+	for i := range 3 {
+		s.do(func() {
+			go func() {
+				c, err := net.Dial("tcp", s.ln.Addr().String())
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				t.Cleanup(func() { _ = c.Close() })
+			}()
+			for begin := time.Now(); s.l.asked.Load() == 0 && time.Since(begin) < patience; {
+				runtime.Gosched()
+			}
+			<-time.After(20 * time.Millisecond) // until gnet has been told, which cannot be seen
+		})
+		await(t, "the connection is open", func() bool { return s.opens.Load() == int64(i+1) })
+	}
+}
+
 // Do and Ring after the end neither block nor harm.
 func TestAfterStop(t *testing.T) {
 	s := serve(t, Config{})

@@ -235,6 +235,7 @@ func serve(cfg *config) error {
 		log.notStarted(err)
 		return err
 	}
+	setProcs(s.facts.Shards)
 	if log.text {
 		s.facts.banner(os.Stdout, columns(os.Stdout))
 	} else {
