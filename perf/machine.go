@@ -13,8 +13,20 @@ import (
 )
 
 // CPUs is how many CPUs this process may use: the affinity mask, and a cgroup's quota,
-// which the Go runtime has taken into GOMAXPROCS.
-func CPUs() int { return runtime.GOMAXPROCS(0) }
+// which the Go runtime had taken into GOMAXPROCS when the process began.
+func CPUs() int { return cpus }
+
+var cpus = runtime.GOMAXPROCS(0)
+
+// Room lets the Go runtime keep this many threads in system calls beside one per CPU that
+// runs. With fewer, its monitor polls every 20 us to take their places away from them,
+// whoever comes out of a call waits for one, and while all are taken nobody waits for the
+// network. The environment's GOMAXPROCS comes first.
+func Room(calls int) {
+	if os.Getenv("GOMAXPROCS") == "" {
+		runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), cpus+calls))
+	}
+}
 
 // Kernel is the release of the running kernel, "" if it cannot be told.
 func Kernel() string {

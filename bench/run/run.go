@@ -19,6 +19,7 @@ import (
 	"github.com/penstock/penstock/bench/result"
 	"github.com/penstock/penstock/bench/workload"
 	"github.com/penstock/penstock/codec/kafka"
+	"github.com/penstock/penstock/perf"
 )
 
 // Congestion controls that are no name.
@@ -80,6 +81,10 @@ func Run(ctx context.Context, cfg Config) (*result.Result, error) {
 	r.made()
 	return res, err
 }
+
+// roomMax is how many clients at most can sleep at the same time without being a reason for
+// a stall of others.
+const roomMax = 64
 
 // hurryMax is for how long the topics are tried to be deleted by one who hurries.
 const hurryMax = 2 * time.Second
@@ -145,6 +150,7 @@ func (r *run) do(ctx context.Context) (*result.Result, error) {
 	if r.Begin != nil {
 		r.Begin(res)
 	}
+	perf.Room(min(r.Workload.Producers+r.Workload.Consumers, roomMax)) // an open loop sleeps in a call
 	m := newMeasure(r)
 	m.play(ctx)
 	if n := m.total.Produced.Records + m.total.Consumed.Records; n == 0 {

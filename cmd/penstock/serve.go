@@ -16,10 +16,15 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/penstock/penstock/cmd/penstock/cli"
+	"github.com/penstock/penstock/perf"
 )
 
 // stopPatience is how long a SIGTERM waits for what is in flight before it cuts it off.
 const stopPatience = 25 * time.Second
+
+// threadsPerShard is how many threads of a shard can be in system calls at once: of its
+// loop and its workers.
+const threadsPerShard = 6
 
 func serveCommand() *cobra.Command {
 	given := &settingFlags{}
@@ -235,7 +240,7 @@ func serve(cfg *config) error {
 		log.notStarted(err)
 		return err
 	}
-	setProcs(s.facts.Shards)
+	perf.Room(threadsPerShard * s.facts.Shards)
 	if log.text {
 		s.facts.banner(os.Stdout, columns(os.Stdout))
 	} else {

@@ -8,7 +8,6 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"runtime"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -99,20 +98,6 @@ func setCollector() {
 	}
 	if m := perf.Memory(); m > 0 && os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(m * 3 / 4)
-	}
-}
-
-// threadsPerShard is how many threads of a shard can be in system calls at once: of its
-// loop and its workers.
-const threadsPerShard = 6
-
-// setProcs lets the runtime run as many threads as can be in system calls at once. With
-// fewer, its monitor polls every 20 us to take their places away from them, and whoever
-// comes out of a call waits for one (docs/performance.md). Nothing else may ask for the
-// number of CPUs after it.
-func setProcs(shards int) {
-	if os.Getenv("GOMAXPROCS") == "" {
-		runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), threadsPerShard*shards+2))
 	}
 }
 
