@@ -1,9 +1,27 @@
 package perf
 
 import (
+	"runtime"
 	"testing"
 	"testing/fstest"
 )
+
+func TestRoomIsBesideTheCPUsAndOnlyGrows(t *testing.T) {
+	before, n := runtime.GOMAXPROCS(0), CPUs()
+	defer runtime.GOMAXPROCS(before)
+	t.Setenv("GOMAXPROCS", "3")
+	Room(5)
+	if got := runtime.GOMAXPROCS(0); got != before {
+		t.Errorf("%d threads, though the environment says how many", got)
+	}
+	t.Setenv("GOMAXPROCS", "")
+	for _, calls := range []int{5, 2} {
+		Room(calls)
+		if got := runtime.GOMAXPROCS(0); got != max(before, n+5) || CPUs() != n {
+			t.Errorf("room for %d: %d threads, %d CPUs; want %d, %d", calls, got, CPUs(), max(before, n+5), n)
+		}
+	}
+}
 
 func TestMemoryIsTheSmallestLimitOfTheCgroupsAboveTheProcess(t *testing.T) {
 	const total = 64 << 30

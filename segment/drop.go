@@ -1,6 +1,10 @@
 package segment
 
-import "github.com/penstock/penstock/core"
+import (
+	"slices"
+
+	"github.com/penstock/penstock/core"
+)
 
 // dropJob removes files. It runs on the flush worker: to remove a file of GiBs takes as
 // long as to forget its pages, and what is appended meanwhile must find room. One is
@@ -30,7 +34,7 @@ func (j *dropJob) start() {
 		return
 	}
 	j.tasks = append(j.tasks, s.drops[:n]...)
-	s.drops = s.drops[:copy(s.drops, s.drops[n:])]
+	s.drops = slices.Delete(s.drops, 0, n)
 	j.flying = true
 	s.cfg.Flush.Submit(j)
 }
