@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"os/signal"
 	"strconv"
 	"strings"
 	"sync"
@@ -31,6 +32,8 @@ func TestMain(m *testing.M) {
 		return
 	}
 	endAtOnce()
+	// Under nohup it is ignored, and would be by the processes that tests start.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
 	os.Exit(m.Run())
 }
 
