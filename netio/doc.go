@@ -10,9 +10,9 @@
 //
 // What gnet lacks is added here, each in one file: an accept that survives the lack of
 // descriptors (listen.go), memory bounds and a pause of reading (input.go), an ordered
-// output queue that is the only writer of its descriptor (queue.go, output.go), and
-// write readiness, rings, a timer and the end of a turn (bell.go), and a sleep that does
-// not wake the scheduler (turn.go).
+// output queue that is the only writer of its descriptor (queue.go, output.go), write
+// readiness, rings, a timer and the end of a turn (bell.go), and a sleep that does not
+// wake the scheduler (turn.go).
 //
 // A turn is the callbacks between two calls of Handler.EndTurn. What a handler asks for
 // while it is being called (close, resume) happens at the end of the turn, before EndTurn.

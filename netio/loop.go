@@ -138,10 +138,7 @@ func (l *Loop) hang() error {
 		if err != nil {
 			return err
 		}
-		l.asked.Add(1)
-		_, err = l.client.EnrollContext(s, b)
-		l.asked.Add(-1)
-		if err != nil {
+		if err := l.hand(s, b); err != nil {
 			return err
 		}
 		if b.err != nil { // written by the loop before the call above returned
@@ -202,9 +199,15 @@ func (l *Loop) enroll(c net.Conn, in *incoming) error {
 		_ = c.Close()
 		return ErrStopped
 	}
-	l.asked.Add(1)
-	_, err := l.client.EnrollContext(c, in) // closes c; gnet has a descriptor of its own
-	l.asked.Add(-1)
+	return l.hand(c, in)
+}
+
+// hand gives gnet a connection and waits until the loop has opened it. It closes c: gnet
+// has a descriptor of its own.
+func (l *Loop) hand(c net.Conn, ctx any) error {
+	l.asked.Add(1) // the loop must not sleep on it
+	defer l.asked.Add(-1)
+	_, err := l.client.EnrollContext(c, ctx)
 	return err
 }
 

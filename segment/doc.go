@@ -14,7 +14,8 @@
 // of the journal or of the arena, is one rule: write the bytes where they belong.
 //
 // One worker writes segments and asks the kernel to write them back; beside it another
-// syncs them and writes checkpoints (flush.go), so that what is appended finds room.
+// syncs them, writes checkpoints (flush.go) and removes files (drop.go), so that what is
+// appended finds room.
 //
 // A sealed segment has an index file beside it. Indexes and descriptors are bounded, and
 // loaded again by the read worker; so is a range of a file that is not in the page cache,
